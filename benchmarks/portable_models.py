@@ -23,10 +23,11 @@ from measuring import digits, markdown, source, spread, timed, with_quartiles, w
 from lowerbound.data.batches import scaled
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
+from lowerbound.networks.onnx_export import export_copy
 from lowerbound.runs.run_data import own_splits
 from lowerbound.serving.portable.onnx_form import onnx_bytes
 from lowerbound.serving.portable.parity import deviation
-from lowerbound.serving.portable.parts import Part, export_copy, parts_of
+from lowerbound.serving.portable.parts import Part, parts_of
 from lowerbound.training.checkpoint import load_model
 
 BATCH_SIZES = (1, 256)

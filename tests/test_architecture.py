@@ -188,6 +188,7 @@ WITHOUT_OWN_TESTS = {
     "evaluation.run_context": "dataclasses, which test_report.py and test_results.py read and write",
     "evaluation.thresholds": "test_diagnosis.py and test_checklist.py try each on both of its sides",
     "foundation.progress": "dataclasses",
+    "inference.task_outputs": "what `sample` and `reconstruct` write, in test_tasks.py and test_cli.py",
     "objectives.combinations": "what it refuses is refused by an Objective, in test_objective.py",
     "objectives.presets": "the parametrised tests of test_objective.py and test_gradients.py run all of them",
     "objectives.state": "its parts are tested in test_discriminator.py, and resuming in training/test_loop.py",

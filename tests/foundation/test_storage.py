@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.storage import (
     FORMAT_VERSION,
+    cache_folder,
     check_format_version,
     folder_atomically,
     sha256,
@@ -113,3 +115,10 @@ def test_the_checksum_of_a_file_is_its_sha256(tmp_path):
     content = json.dumps({"step": 7}).encode() * 1000
     (tmp_path / "file").write_bytes(content)
     assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variable is that of Linux")
+def test_the_cache_is_a_folder_of_this_program_in_that_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "lowerbound"
+    assert not cache_folder().exists()

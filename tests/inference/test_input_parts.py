@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data.sources import DataConfig, load
-from lowerbound.inference.input_parts import LoadedInputs, open_inputs, parts_of
+from lowerbound.inference.input_parts import LoadedInputs, first_of, open_inputs, parts_of
 from lowerbound.runs.inputs import InputOptions, read_inputs
 from packed_sets import packed_splits, untrained
 
@@ -45,3 +45,11 @@ def test_other_inputs_keep_their_ids_and_what_was_skipped_comes_once(trained, tm
     assert parts[3].ids[-1] == "name 359"
     assert [part.collection.skipped for part in parts] == [("one",), (), (), ()]
     assert LoadedInputs(whole).part(5, 8).ids.tolist() == [5, 6, 7]
+
+
+def test_the_first_examples_are_at_most_all_of_them(trained, tmp_path, digits):
+    packed = open_inputs(trained, [str(packed_splits(tmp_path / "packed", digits))], InputOptions())
+    few = first_of(packed, 5)
+    np.testing.assert_array_equal(few.values, digits.train.values[:5])
+    np.save(tmp_path / "digits.npy", digits.test.values[:3])
+    assert len(first_of(open_inputs(trained, [str(tmp_path / "digits.npy")], InputOptions()), 5)) == 3

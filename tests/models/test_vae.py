@@ -194,3 +194,12 @@ def test_activations_are_what_the_configuration_says():
     x = torch.rand(5, 1, 2, 2, generator=generator(0, "x"))
     assert model.encoder.body(x).min() < 0
     assert model.encoder.body(100 * x).abs().max() <= 1
+
+
+def test_other_networks_are_those_of_a_model_that_shares_all_other_parts():
+    model, other = small(), small(seed=1)
+    changed = model.with_networks(other.encoder, other.decoder)
+    assert_close(changed.encode(images()).mean, other.encode(images()).mean)
+    assert (changed.prior, changed.likelihood, changed.posterior) == (model.prior, model.likelihood, model.posterior)
+    assert changed.encoder is other.encoder and changed.decoder is other.decoder
+    assert model.encoder is not other.encoder and model.decoder is not other.decoder

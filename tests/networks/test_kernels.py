@@ -38,6 +38,13 @@ def test_a_convolution_agrees_with_that_of_torch(height, width, num_filters, lay
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("num_filters", [1, 3])
+def test_a_convolution_of_no_image_has_no_output_and_no_gradient(num_filters):
+    layer = Conv2d(4, num_filters).double()
+    out, _, weight, _ = values_and_gradients(layer, drawn(0, 4, 5, 4), drawn(0, num_filters, 5, 4))
+    assert out.shape == (0, num_filters, 5, 4) and not weight.any()
+
+
 @pytest.mark.parametrize("output_padding", [(0, 0), (1, 0), (1, 1)])
 def test_a_transposed_convolution_agrees_with_that_of_torch(output_padding):
     options = {"stride": 2, "padding": 1, "output_padding": output_padding}

@@ -10,6 +10,7 @@ HINTS = {
     "anneal": "Leave out --anneal.",
     "data": "Option: --data PATH.",
     "ends": "Options: A B, --from-label LABEL, --to-label LABEL.",
+    "engine": "Option: --engine torch.",
     "evaluate": "Run: lowerbound evaluate {path}",
     "example": "Option: --example N.",
     "fit-prior": "To fit one: lowerbound fit-prior {path} --out DIR",

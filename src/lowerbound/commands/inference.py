@@ -12,6 +12,7 @@ from lowerbound.commands.options import (
     USE,
     DataDirOption,
     DeviceOption,
+    EngineOption,
     JsonOption,
     MostOption,
     NumOption,
@@ -52,6 +53,7 @@ def sample(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each image to a PNG file in DIR, in place of --out.")
     ] = None,
+    engine: EngineOption = "auto",
 ) -> None:
     """Generate new examples: images as one PNG or a folder of files, rows of a table as CSV or Parquet."""
     from lowerbound.inference import tasks
@@ -60,7 +62,7 @@ def sample(
         refuse_given("--grid is the number of images, columns times rows", "num")
     columns, rows = tasks.read_grid(grid) if grid else (0, 0)
     console.print_written(
-        tasks.sample(run_path, columns * rows or num or 64, temperature, seed, out, folder, num_columns=columns)
+        tasks.sample(run_path, columns * rows or num or 64, temperature, seed, out, folder, columns, engine)
     )
 
 
@@ -74,6 +76,7 @@ def reconstruct(
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
+    engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Encode and decode examples: images above their reconstructions as PNG, rows of a table as CSV or Parquet."""
@@ -81,7 +84,7 @@ def reconstruct(
     from lowerbound.runs.inputs import InputOptions
 
     options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
-    found = tasks.reconstruct(run_path, inputs or [], num, options, out)
+    found = tasks.reconstruct(run_path, inputs or [], num, options, out, engine)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:
@@ -102,6 +105,7 @@ def encode(
         typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; default: RUN/latents.csv."),
     ] = None,
     shards: ShardsOption = None,
+    engine: EngineOption = "auto",
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, or its parameters, id and label."""
     from lowerbound.inference import tasks
@@ -110,7 +114,7 @@ def encode(
     options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
     join_ranks()
     with StageDisplay() as display:
-        encoded = tasks.encode(run_path, inputs or [], options, out, shards, display.show)
+        encoded = tasks.encode(run_path, inputs or [], options, out, shards, display.show, engine)
     console.print_written(encoded.path, encoded.skipped, encoded.notes)
 
 
@@ -131,6 +135,7 @@ def score(
     skip_broken: SkipOption = False,
     max_gib: MostOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: Annotated[
@@ -154,6 +159,7 @@ def score(
         "importance": importance,
         "options": InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
         "device": device,
+        "engine": engine,
         "out": out,
     }
     if shards is not None:

@@ -50,6 +50,9 @@ def _set_option(example: str, section: str = "") -> Any:
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, written by `lowerbound train`.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device; auto uses a GPU if there is one.")]
+EngineOption = Annotated[
+    str, typer.Option(metavar="auto|torch|onnx", help="What computes the networks; auto uses ONNX where it saves time.")
+]
 DataDirOption = Annotated[str, _option("data_dir")]
 OwnDataOption = Annotated[
     str,

@@ -16,6 +16,7 @@ from lowerbound.commands.options import (
     DataArgument,
     DataDirOption,
     DeviceOption,
+    EngineOption,
     EpochsOption,
     EvaluationSetOption,
     JsonOption,
@@ -154,6 +155,7 @@ def evaluate(
     data_dir: DataDirOption = "",
     settings: EvaluationSetOption = None,
     shards: ShardsOption = None,
+    engine: EngineOption = "auto",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -170,12 +172,14 @@ def evaluate(
         refuse_given("--shards writes ELBO, distortion and rate of each example, without annealing", "anneal")
         _check_settings_of_terms(overrides)
         options = InputOptions(data=data, data_dir=data_dir)
-        written = _write_terms(run_path, inputs or [], shards, device, overrides, options, quiet)
+        written = _write_terms(run_path, inputs or [], shards, device, engine, overrides, options, quiet)
         if as_json:
             print_json({**asdict(written), "path": str(written.path)})
         else:
             console.print_written(written.path, written.skipped, written.notes)
         return
+    if engine != "auto":
+        raise UsageError("the full evaluation has no choice of --engine; give it with --shards DIR.")
     if inputs:
         raise UsageError("the full evaluation takes the run's own data; give DATA with --shards DIR.")
     with StageDisplay(quiet) as display:
@@ -190,6 +194,7 @@ def _write_terms(
     inputs: list[str],
     shards: Path,
     device: str,
+    engine: str,
     settings: dict[str, Any],
     options: "InputOptions",
     quiet: bool,
@@ -209,6 +214,7 @@ def _write_terms(
             seed=config.seed,
             options=options,
             device=device,
+            engine=engine,
             progress=display.show,
         )
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from lowerbound.data.reading import printable, reading
 from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.storage import cache_folder
 
 DATA_VARIABLE = "LOWERBOUND_DATA"
 IDX_FILES = (
@@ -60,12 +61,10 @@ def download(archive: Archive, file: str, folder: Path) -> Path:
 
 def _roots(data_dir: str) -> list[Path]:
     """Folders that are searched for sources, in order; the last is the download cache."""
-    import pooch
-
     given = [root for root in (data_dir, os.environ.get(DATA_VARIABLE, "")) if root]
     # Path.expanduser raises where os.path.expanduser leaves the home of an unknown user as it is.
     expanded = [Path(os.path.expanduser(root)) for root in given]  # noqa: PTH111
-    return [*expanded, Path(pooch.os_cache("lowerbound"))]
+    return [*expanded, cache_folder()]
 
 
 def _files_in(folder: Path) -> dict[str, Path]:

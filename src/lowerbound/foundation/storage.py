@@ -145,6 +145,13 @@ def scratch_folder(near: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be downloaded or computed again; it need not exist."""
+    import pooch  # here: it takes 45 ms
+
+    return Path(pooch.os_cache("lowerbound"))
+
+
 def temporary_folder() -> Path:
     """A new, empty folder that is removed when the program ends."""
     path = Path(tempfile.mkdtemp(prefix="lowerbound-"))

@@ -11,13 +11,27 @@ import numpy as np
 
 from lowerbound.data.column_writers import check_output, write_columns
 from lowerbound.data.examples import Examples
-from lowerbound.evaluation.anomaly_scores import AnomalyVerdicts, ExampleMeasurements, measure
+from lowerbound.evaluation.anomaly_scores import (
+    IMPORTANCE_DRAWS,
+    NUM_DRAWS,
+    AnomalyVerdicts,
+    ExampleMeasurements,
+    measure,
+)
 from lowerbound.evaluation.conformal import Threshold
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
 from lowerbound.foundation.run_identity import RunPath, path_of
+from lowerbound.inference.engine import Engine, asked, check_engine, choose_engine, on_examples
 from lowerbound.inference.explanations import explain
-from lowerbound.inference.input_parts import InputParts, LoadedInputs, open_inputs, parts_of, skipped_and_notes
+from lowerbound.inference.input_parts import (
+    InputParts,
+    LoadedInputs,
+    first_of,
+    open_inputs,
+    parts_of,
+    skipped_and_notes,
+)
 from lowerbound.inference.scored import Scored, explanations
 from lowerbound.inference.shards import PartResult, check_shards, counts_in, job_of, write_shards
 from lowerbound.runs.inputs import STANDARD, InputOptions
@@ -41,6 +55,7 @@ class ScoredShards:
     threshold: Threshold
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    engine: str = "torch"
     explained: tuple[dict[str, Any], ...] = ()
     """Id, deciding score and verdict of the most anomalous inputs, with their explanations as `Explanation.as_json`."""
 
@@ -57,6 +72,7 @@ def score(
     out: Path | None = None,
     page: Path | None = None,
     num_explained: int = NUM_EXPLAINED,
+    engine: str = "auto",
 ) -> Scored:
     """Anomaly scores of each example, whether it exceeds a threshold that few normal examples exceed, and why.
 
@@ -65,7 +81,7 @@ def score(
     be flagged; by default 0.05, or the smallest that the held-out examples support. `importance` adds the
     importance-weighted score, by 100 draws for each example; its threshold is measured at its first use. The
     `num_explained` most anomalous examples are explained. `out` is a file of all scores, `page` a page of HTML with the
-    most anomalous examples.
+    most anomalous examples. `engine` is "torch", "onnx" or "auto", which is ONNX Runtime where that saves time.
 
     Thresholds come from scores of held-out examples, measured after training: UsageError for a run that held out none.
 
@@ -87,12 +103,16 @@ def score(
         from lowerbound.inference.score_page import check_page, write_score_page
 
         check_page(page)
+    check_engine(engine)
     scorer = _Scorer(run, by, false_alarm_rate, importance, device, options)
     found = LoadedInputs(scorer.trained.examples(data)) if names is None else scorer.opened(names)
+    chosen = scorer.computed_by(engine, found)
     parts = list(parts_of(found))
     judged = scorer.judge(ExampleMeasurements.joined([scorer.measure(part) for part in parts]))
     ids = tuple(str(name) for part in parts for name in part.ids)
-    scored = scorer.explained(Scored(ids, judged, *skipped_and_notes(parts)), parts, num_explained)
+    skipped, notes = skipped_and_notes(parts)
+    scored = Scored(ids, judged, skipped, (*chosen.notes, *notes), engine=chosen.name)
+    scored = scorer.explained(scored, parts, num_explained)
     if out is not None:
         write_columns(out, scored.columns)
     if page is not None:
@@ -123,13 +143,16 @@ def score_shards(
     out: Path | None = None,
     num_explained: int = NUM_EXPLAINED,
     progress: ProgressCallback = lambda stage, done, total: None,
+    engine: str = "auto",
 ) -> ScoredShards:
     """`score`, written as a folder of Parquet files, by one process or several ranks; memory does not grow with the
     number of inputs. The files' metadata and the summary have the explanations.
     """
     check_shards(out, shards)
+    check_engine(engine)
     scorer = _Scorer(run, by, false_alarm_rate, importance, device, options)
     found = scorer.opened(inputs)
+    chosen = scorer.computed_by(engine, found)
 
     def results(start: int, stop: int) -> Iterator[PartResult]:
         for part in parts_of(found, start, stop):
@@ -140,7 +163,7 @@ def score_shards(
             )
 
     about = {"by": by, "rate": false_alarm_rate, "importance": importance, "skips": options.skip_broken}
-    about["explained"] = num_explained
+    about |= {"explained": num_explained, **asked(engine)}
     job = job_of("score", model=model_checksum(path_of(run)), data=found.identity, **about)
     written = write_shards(shards, found.num_rows, job, results, partial(progress, "scoring"))
     num_scored, num_anomalous = counts_in(shards, "anomalous")
@@ -153,7 +176,8 @@ def score_shards(
         by=decided.by,
         threshold=decided.threshold,
         skipped=written.skipped,
-        notes=written.notes,
+        notes=(*chosen.notes, *written.notes),
+        engine=chosen.name,
         explained=tuple(sorted(written.records, key=lambda one: -one["score"])[:num_explained]),
     )
 
@@ -175,7 +199,7 @@ class _Scorer:
         device: str,
         options: InputOptions,
     ) -> None:
-        self.trained, self.device = load(run), choose_device(device)
+        self.run, self.trained, self.device = run, load(run), choose_device(device)
         self.model = self.trained.vae.to(self.device)
         self.by, self.rate, self.options = by, false_alarm_rate, options
         self.importance = importance or by == "importance"
@@ -189,6 +213,15 @@ class _Scorer:
         """The inputs, part by part. With any, the path of the run's data is that of held-out examples alone."""
         options = replace(self.options, data="") if inputs and self.importance else self.options
         return open_inputs(self.trained, inputs, options)
+
+    def computed_by(self, engine: str, found: InputParts) -> Engine:
+        """The engine that computes the measurements of these inputs from now on."""
+        num_draws = NUM_DRAWS + 1 + self.importance * IMPORTANCE_DRAWS
+        passes = {"encoder": 2 * found.num_rows, "decoder": num_draws * found.num_rows}
+        trial = on_examples(partial(first_of, found))
+        chosen = choose_engine(engine, self.run, self.model, passes, trial, self.device)
+        self.model = chosen.model
+        return chosen
 
     def measure(self, part: Part) -> ExampleMeasurements:
         """The measurements of some inputs."""

@@ -1,6 +1,7 @@
 """example_terms: ELBO, rate and distortion of each example, as a folder of Parquet files."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from lowerbound.evaluation.expected_terms import expected_terms
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.inference.input_parts import open_inputs, parts_of
+from lowerbound.inference.engine import asked, check_engine, choose_engine, on_examples
+from lowerbound.inference.input_parts import first_of, open_inputs, parts_of
 from lowerbound.inference.shards import PartResult, Sharded, check_shards, job_of, write_shards
 from lowerbound.models.vae import VAE
 from lowerbound.runs.inputs import STANDARD, InputOptions
@@ -28,6 +30,7 @@ def write_example_terms(
     seed: int = 0,
     options: InputOptions = STANDARD,
     device: str = "auto",
+    engine: str = "auto",
     progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Sharded:
     """For each input its ELBO, rate and distortion in nats, over `num_draws` draws from the posterior, and the squared
@@ -38,17 +41,22 @@ def write_example_terms(
     check_shards(None, shards)
     if num_draws < 1:
         raise ConfigError(f"the terms of an example need at least 1 draw, got {num_draws}.")
-    trained, chosen = load(run), choose_device(device)
-    found, model = open_inputs(trained, inputs, options), trained.vae.to(chosen)
+    check_engine(engine)
+    trained, place = load(run), choose_device(device)
+    found = open_inputs(trained, inputs, options)
+    passes = {"encoder": 2 * found.num_rows, "decoder": (num_draws + 1) * found.num_rows}
+    trial = on_examples(partial(first_of, found))
+    chosen = choose_engine(engine, run, trained.vae.to(place), passes, trial, place)
 
     def results(start: int, stop: int) -> Iterator[PartResult]:
         for part in parts_of(found, start, stop):
-            columns = _columns(model, part, num_draws, seed, str(chosen))
+            columns = _columns(chosen.model, part, num_draws, seed, str(place))
             yield PartResult(columns, part.collection.skipped, part.collection.notes)
 
-    about = {"draws": num_draws, "seed": seed, "skips": options.skip_broken}
+    about = {"draws": num_draws, "seed": seed, "skips": options.skip_broken, **asked(engine)}
     job = job_of("evaluate", model=model_checksum(path_of(run)), data=found.identity, **about)
-    return write_shards(shards, found.num_rows, job, results, partial(progress, "evaluating"))
+    written = write_shards(shards, found.num_rows, job, results, partial(progress, "evaluating"))
+    return replace(written, notes=(*chosen.notes, *written.notes))
 
 
 def _columns(model: VAE, part: Part, num_draws: int, seed: int, device: str) -> Columns:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from lowerbound.data.column_writers import Columns
-from lowerbound.data.examples import Collection
+from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.packed_files import is_packed
 from lowerbound.data.prefetch import prefetched
 from lowerbound.data.remote import Location
@@ -44,6 +44,11 @@ def parts_of(inputs: InputParts, start: int = 0, stop: int | None = None) -> Ite
     end = inputs.num_rows if stop is None else stop
     firsts = range(start, max(end, start + 1), inputs.rows_at_once)
     return prefetched((inputs.part(first, min(first + inputs.rows_at_once, end)) for first in firsts), depth=1)
+
+
+def first_of(inputs: InputParts, most: int) -> Examples:
+    """The first examples, at most a number of them."""
+    return inputs.part(0, min(most, inputs.num_rows)).examples
 
 
 def joined(columns: Sequence[Columns]) -> Columns:

@@ -28,6 +28,7 @@ class Scored:
     """Why the most anomalous examples have their scores, by their position, the most anomalous first."""
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0))
     """The deciding score of the held-out examples from which the threshold comes."""
+    engine: str = "torch"  # what computed the networks
 
     @property
     def order(self) -> list[int]:
@@ -90,7 +91,12 @@ def as_json(scored: Scored) -> dict[str, Any]:
     judged = scored.judged
     thresholds = {name: asdict(threshold) for name, threshold in judged.thresholds.items()}
     about = {"by": judged.by, "false_alarm_rate": judged.threshold.rate, "thresholds": thresholds}
-    found = {"skipped": scored.skipped, "notes": scored.notes, "num_unscored": scored.num_unscored}
+    found = {
+        "skipped": scored.skipped,
+        "notes": scored.notes,
+        "num_unscored": scored.num_unscored,
+        "engine": scored.engine,
+    }
     return {**about, **found, "examples": records(scored.columns), "explained": explanations(scored)}
 
 

@@ -1,15 +1,14 @@
 """Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from lowerbound.data.batches import Batches, scaled
 from lowerbound.data.column_writers import (
@@ -17,12 +16,11 @@ from lowerbound.data.column_writers import (
     Columns,
     check_output,
     check_suffix,
-    csv_form,
     labels_column,
     write_columns,
 )
 from lowerbound.data.data_kinds import describe_shape
-from lowerbound.data.examples import Collection
+from lowerbound.data.examples import Collection, Examples
 from lowerbound.data.objects import read_object
 from lowerbound.data.sources import DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
@@ -38,13 +36,12 @@ from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
-from lowerbound.foundation.schema import Schema
-from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
-from lowerbound.inference.input_parts import InputParts, joined, open_inputs, parts_of, skipped_and_notes
+from lowerbound.inference.engine import asked, check_engine, choose_engine, on_examples, on_prior
+from lowerbound.inference.input_parts import InputParts, first_of, joined, open_inputs, parts_of, skipped_and_notes
 from lowerbound.inference.shards import PartResult, check_shards, job_of, write_shards
+from lowerbound.inference.task_outputs import in_run, save_each, save_grid, write_rows
 from lowerbound.models.vae import VAE
 from lowerbound.probability.summaries import summary_of
-from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
@@ -52,7 +49,7 @@ from lowerbound.runs.run_data import own_splits, splits_in_memory, trained_with
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import model_checksum
 
-TILE_SIZE, GAP = 64, 2  # pixels
+NUM_DRAWS = 16  # from the posterior of each example that is reconstructed
 MAX_SAMPLES = 10_000  # in one picture
 
 
@@ -63,6 +60,7 @@ class Encoded:
     path: Path
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    engine: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,7 @@ class Reconstructed:
     scores: list[Score]
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    engine: str = "torch"
 
 
 def sample(
@@ -83,12 +82,15 @@ def sample(
     out: Path | None = None,
     folder: Path | None = None,
     num_columns: int = 0,
+    engine: str = "auto",
 ) -> Path:
     """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table.
 
-    The picture has `num_columns` columns; with 0 it is about square. UsageError for outputs that exclude one another,
-    and for a folder or a grid of anything but images.
+    The picture has `num_columns` columns; with 0 it is about square. The engine "auto" is torch, so that the first
+    draws are the same to the bit, however many follow. UsageError for outputs that exclude one another, and for a
+    folder or a grid of anything but images.
     """
+    check_engine(engine)
     if folder is not None and (out is not None or num_columns):
         raise UsageError("a folder gets one file for each image, instead of one picture; leave one of both out.")
     place, trained = path_of(run), load(run)
@@ -97,6 +99,9 @@ def sample(
         raise UsageError(
             f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
         )
+    if engine == "onnx":
+        model = choose_engine(engine, run, model, {"decoder": num_examples}, on_prior).model
+        trained = replace(trained, vae=model)
     if trained.schema.layout != "image":
         if folder is not None or num_columns:
             kind = "rows of a table" if trained.schema.layout == "table" else "arrays"
@@ -105,15 +110,15 @@ def sample(
                 f"{place} samples {kind}, which are written to one file ({', '.join(WRITERS)}), not to {wanted}.",
                 hint="out",
             )
-        path = out or _in_run(run, "samples.csv")
+        path = out or in_run(run, "samples.csv")
         check_suffix(path)
-        return _write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
+        return write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
     if folder is None:
-        check_output(out or _in_run(run, "samples.png"), [], is_table=False)
+        check_output(out or in_run(run, "samples.png"), [], is_table=False)
     images = generation.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
-        return _save_each(folder, images)
-    return _save_grid(out or _in_run(run, "samples.png"), images, num_columns or int(np.ceil(np.sqrt(num_examples))))
+        return save_each(folder, images)
+    return save_grid(out or in_run(run, "samples.png"), images, num_columns or int(np.ceil(np.sqrt(num_examples))))
 
 
 def read_grid(text: str) -> tuple[int, int]:
@@ -133,27 +138,36 @@ def reconstruct(
     num_examples: int = 16,
     options: InputOptions = STANDARD,
     out: Path | None = None,
+    engine: str = "auto",
 ) -> Reconstructed:
     """Scores of the reconstructions of all `inputs`, and the first of them: images above their reconstructions as one
     picture, other examples as rows of a .csv, .npz, .parquet or .json file with the expected values."""
+    check_engine(engine)
     trained = load(run)
-    model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or _in_run(run, "reconstructions.png" if is_image else "reconstructions.csv")
+    is_image = trained.schema.layout == "image"
+    path = out or in_run(run, "reconstructions.png" if is_image else "reconstructions.csv")
     check_output(path, inputs, is_table=not is_image)
     collection = read_inputs(trained, inputs, options)
     examples = collection.examples
     if collection.unreadable:
         examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
-    shown = scaled(examples.subset(np.arange(min(num_examples, len(examples)))))
+    passes = {"encoder": 2 * len(examples), "decoder": (NUM_DRAWS + 1) * len(examples)}
+    chosen = choose_engine(engine, run, trained.vae, passes, on_examples(partial(_first, examples)))
+    model = chosen.model
+    shown = scaled(_first(examples, num_examples))
     expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
         captions = captions_of(collection.subset(np.arange(len(shown))))
-        _save_grid(path, np.concatenate(pair), columns=len(shown), captions=captions)
+        save_grid(path, np.concatenate(pair), columns=len(shown), captions=captions)
     else:
-        _write_rows(path, trained.written(expected), trained.schema)
-    scores = score_examples(model, examples, "given" if inputs else "test", trained.convention)
-    return Reconstructed(path, scores, collection.skipped, collection.notes)
+        write_rows(path, trained.written(expected), trained.schema)
+    scores = score_examples(model, examples, "given" if inputs else "test", trained.convention, NUM_DRAWS)
+    return Reconstructed(path, scores, collection.skipped, (*chosen.notes, *collection.notes), chosen.name)
+
+
+def _first(examples: Examples, most: int) -> Examples:
+    return examples.subset(np.arange(min(most, len(examples))))
 
 
 def encode(
@@ -163,6 +177,7 @@ def encode(
     out: Path | None = None,
     shards: Path | None = None,
     progress: ProgressCallback = lambda stage, done, total: None,
+    engine: str = "auto",
 ) -> Encoded:
     """Each example's posterior (mean and log-variance; on a sphere, on a simplex and for codes the parameters of
     `summary_of`), its id and label, as .csv, .npz, .parquet or .json; or as a
@@ -170,23 +185,27 @@ def encode(
 
     Rows of a table that could not be read, where those are skipped, keep their place without numbers.
     """
-    path = out or shards or _in_run(run, "latents.csv")
+    check_engine(engine)
+    path = out or shards or in_run(run, "latents.csv")
     check_shards(out, shards) if shards is not None or distributed.is_launched() else check_output(path, inputs)
     trained = load(run)
     found = open_inputs(trained, inputs, options)
+    chosen = choose_engine(engine, run, trained.vae, {"encoder": found.num_rows}, on_examples(partial(first_of, found)))
     if shards is not None:
-        job = job_of("encode", model=model_checksum(path_of(run)), data=found.identity, skips=options.skip_broken)
-        results = partial(_encoded_range, trained, found)
+        about = {"skips": options.skip_broken, **asked(engine)}
+        job = job_of("encode", model=model_checksum(path_of(run)), data=found.identity, **about)
+        results = partial(_encoded_range, chosen.model, found)
         written = write_shards(shards, found.num_rows, job, results, partial(progress, "encoding"))
-        return Encoded(shards, written.skipped, written.notes)
+        return Encoded(shards, written.skipped, (*chosen.notes, *written.notes), chosen.name)
     parts = list(parts_of(found))
-    write_columns(path, joined([encoded_columns(trained.vae, part) for part in parts]))
-    return Encoded(path, *skipped_and_notes(parts))
+    write_columns(path, joined([encoded_columns(chosen.model, part) for part in parts]))
+    skipped, notes = skipped_and_notes(parts)
+    return Encoded(path, skipped, (*chosen.notes, *notes), chosen.name)
 
 
-def _encoded_range(trained: TrainedModel, found: InputParts, start: int, stop: int) -> Iterator[PartResult]:
+def _encoded_range(model: VAE, found: InputParts, start: int, stop: int) -> Iterator[PartResult]:
     for part in parts_of(found, start, stop):
-        yield PartResult(encoded_columns(trained.vae, part), part.collection.skipped, part.collection.notes)
+        yield PartResult(encoded_columns(model, part), part.collection.skipped, part.collection.notes)
 
 
 @torch.no_grad()
@@ -228,23 +247,15 @@ def interpolate(
         raise UsageError("both ends are files, so the run's own data are not read; leave their path out.", hint="data")
     trained = load(run)
     model, is_image = trained.vae, trained.schema.layout == "image"
-    path = out or _in_run(run, "interpolation.png" if is_image else "interpolation.csv")
+    path = out or in_run(run, "interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     found = [_typical(trained, label, options) if label else read_one(trained, name, options) for name, label in ends]
     begin, end = (scaled(one.examples)[0] for one in found)
     expected = best_guess(model, model.decode(generation.path_between(model, begin, end, num_examples)))
     if is_image:
         captions = [*captions_of(found[0]), *[("",)] * (num_examples - 2), *captions_of(found[1])]
-        return _save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)
-    return _write_rows(path, trained.written(expected), trained.schema)
-
-
-def _in_run(run: RunPath, name: str) -> Path:
-    """The default output; UsageError for a model file, which has no directory for it."""
-    place = path_of(run)
-    if place.is_file():
-        raise UsageError(f"{place} is a model file, without a directory for results; name the output.", hint="out")
-    return place / name
+        return save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)
+    return write_rows(path, trained.written(expected), trained.schema)
 
 
 def _ends(first: str, second: str, from_label: str, to_label: str) -> list[tuple[str, str]]:
@@ -336,43 +347,3 @@ def _splits_for(model: TrainedModel, data: Any, labels: Any, factors: Any) -> Sp
     if len(collection.examples) < 2:
         raise DataError("an evaluation needs at least 2 examples; give more.")
     return splits_for_evaluation(collection, model.schema)
-
-
-def _write_rows(path: Path, values: np.ndarray | Columns, schema: Schema) -> Path:
-    """Examples in stored units: a table's columns by their names, written as in its CSV, all others in one."""
-    if isinstance(values, Mapping):
-        write_columns(path, values, csv_form(schema))
-    else:
-        write_columns(path, {"x": values.reshape(len(values), -1)})
-    return path
-
-
-def _save_each(folder: Path, images: Float[np.ndarray, "n height width channel"]) -> Path:
-    """Every image as a PNG of its own size, numbered."""
-    check_is_no_dangling_link(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; choose another folder.", hint="folder")
-    digits = len(str(len(images) - 1))
-    with folder_atomically(folder) as temporary:
-        for index, tile in enumerate(displayable(images)):
-            (temporary / f"{index:0{digits}d}.png").write_bytes(as_png(tile))
-    return folder
-
-
-def _save_grid(
-    path: Path,
-    images: Float[np.ndarray, "n height width channel"],
-    columns: int,
-    captions: Sequence[Sequence[str]] = (),
-) -> Path:
-    """Images as one picture, with a caption below each column."""
-    tiles = displayable(images)
-    # Small images are enlarged, so that 8 x 8 digits and captions are legible; large ones are not resized.
-    tiles = fit_tiles(tiles, max(TILE_SIZE, tiles.shape[2]), max(TILE_SIZE, tiles.shape[1]))
-    picture = compose(tiles, columns, gap=GAP)
-    if captions:
-        from lowerbound.reporting.captions import with_captions  # it imports matplotlib
-
-        picture = with_captions(picture, captions, tiles.shape[2] + GAP)
-    write_bytes(path, as_png(picture))
-    return path

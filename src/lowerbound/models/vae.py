@@ -133,6 +133,12 @@ class VAE(nn.Module):
         conditioned.context = context
         return conditioned
 
+    def with_networks(self, encoder: nn.Module, decoder: nn.Module) -> "VAE":
+        """The model with other networks for the same outputs, sharing all other parts; the prior keeps its encoder."""
+        changed = copy(self)
+        changed._modules = {**self._modules, "encoder": encoder, "decoder": decoder}
+        return changed
+
     def _context_of(self, num: int) -> Shaped[Tensor, "num *covariate"]:
         if self.context is None:
             raise DataError(

@@ -58,7 +58,7 @@ class _SingleFilter(torch.autograd.Function):
         taps = weight.permute(2, 3, 0, 1).reshape(-1, num_channels)
         ctx.save_for_backward(pixels, taps)
         ctx.shape = x.shape
-        products = F.pad((taps @ pixels.T).view(-1, num_images, height, width), (1, 1, 1, 1))
+        products = F.pad((taps @ pixels.T).view(len(TAPS), num_images, height, width), (1, 1, 1, 1))
         out = torch.zeros_like(products[0, :, :height, :width])
         for product, (row, column) in zip(products, TAPS, strict=True):
             out += product[:, row : row + height, column : column + width]
@@ -72,7 +72,7 @@ class _SingleFilter(torch.autograd.Function):
         padded = F.pad(gradient.squeeze(1), (1, 1, 1, 1))
         # A pixel at (i, j) contributed to the output at (i + 1 - row, j + 1 - column).
         shifted = [padded[:, 2 - row : 2 - row + height, 2 - column : 2 - column + width] for row, column in TAPS]
-        gradients = torch.stack(shifted).view(len(TAPS), -1)
+        gradients = torch.stack(shifted).flatten(1)
         for_x = for_weight = None
         if ctx.needs_input_grad[0]:
             for_x = (gradients.T @ taps).view(num_images, height, width, num_channels).permute(0, 3, 1, 2)

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from lowerbound.foundation.errors import UsageError
 from lowerbound.networks.architectures import NETWORKS
+from lowerbound.networks.onnx_export import export_copy
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.serving.portable import onnx_form
@@ -19,7 +20,7 @@ from lowerbound.serving.portable.parity import (
     check_parity,
     deviation,
 )
-from lowerbound.serving.portable.parts import PARTS, export_copy, parts_of, vae_part
+from lowerbound.serving.portable.parts import PARTS, parts_of, vae_part
 from portable_models import BATCHES, computed, inputs_of, session_of, small_model
 
 pytest.importorskip("onnx")

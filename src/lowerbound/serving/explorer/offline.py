@@ -16,10 +16,10 @@ from pathlib import Path
 from lowerbound.foundation.errors import RunError, UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.storage import write_text
+from lowerbound.networks.onnx_export import import_onnx
 from lowerbound.serving.explorer.offline_payload import payload_of
 from lowerbound.serving.explorer.palette_module import NAME as PALETTE
 from lowerbound.serving.explorer.palette_module import palette_module
-from lowerbound.serving.portable.onnx_form import import_onnx
 
 PAGE = Path(__file__).parent / "page"
 RUNTIME = "vendor/ort-wasm-simd-threaded.wasm.gz"

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lowerbound.models.vae import VAE
+from lowerbound.networks.onnx_export import export_copy
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.flow_prior import FlowNormal
 from lowerbound.probability.normals import MixtureOfNormals
@@ -17,7 +18,7 @@ from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.explorer.shared_weights import share_weights
 from lowerbound.serving.portable.latent_outputs import prior_log_density
 from lowerbound.serving.portable.onnx_form import onnx_bytes
-from lowerbound.serving.portable.parts import Part, decoder_part, export_copy, exporting, reason_without_vae, vae_part
+from lowerbound.serving.portable.parts import Part, decoder_part, exporting, reason_without_vae, vae_part
 
 VAE_OUTPUTS = ("code", "mean", "log_variance", "scale_tril", "log_likelihood", "rate")
 

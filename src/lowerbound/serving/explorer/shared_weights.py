@@ -7,7 +7,7 @@ once.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lowerbound.serving.portable.onnx_form import import_onnx
+from lowerbound.networks.onnx_export import import_onnx
 
 if TYPE_CHECKING:
     import onnx

@@ -11,12 +11,13 @@ from pathlib import Path
 from lowerbound.foundation.errors import UnknownName
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.storage import check_own_folder, folder_atomically
+from lowerbound.networks.onnx_export import export_copy, import_onnx
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.trained_model import load
 from lowerbound.serving.portable import onnx_form, torch_form
 from lowerbound.serving.portable.metadata import run_metadata
 from lowerbound.serving.portable.parity import Computation, Parity, check_parity, comparison_inputs_of
-from lowerbound.serving.portable.parts import PARTS, Part, Port, export_copy, exporting, parts_of, reason_without_vae
+from lowerbound.serving.portable.parts import PARTS, Part, Port, exporting, parts_of, reason_without_vae
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,6 @@ def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 FORMATS = {
-    "onnx": Format(".onnx", onnx_form.import_onnx, onnx_form.build),
+    "onnx": Format(".onnx", import_onnx, onnx_form.build),
     "torch": Format(".pt2", lambda: None, torch_form.build),
 }

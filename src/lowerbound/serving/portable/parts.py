@@ -11,21 +11,17 @@ log-variance, no noise, no rate and no ELBO.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
-from copy import deepcopy
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
 from typing import Literal
 
-import jaxtyping
 import torch
 from torch import Tensor, nn
-from torch.torch_version import TorchVersion
 
 from lowerbound.evaluation.feature_samples import best_guess
-from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
+from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
-from lowerbound.networks.kernels import choose_kernels
+from lowerbound.networks import onnx_export
 from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 from lowerbound.serving.portable.decoder_outputs import likelihood_outputs
 from lowerbound.serving.portable.latent_outputs import (
@@ -36,17 +32,12 @@ from lowerbound.serving.portable.latent_outputs import (
     reparameterise,
 )
 
-NUM_TRACED = 3  # examples in the inputs for tracing; a batch of one would be taken for a constant
-
 NEEDED = {
     "encoder": ("encoder", "posterior", "likelihood"),
     "decoder": ("decoder", "likelihood", "prior"),
     "vae": ("encoder", "posterior", "prior", "decoder", "likelihood"),
 }
 """The parts of a model that each exported part consists of."""
-
-OLDEST_TORCH = "2.8"  # whose export can trace the decoders here
-LONGEST_REASON = 300  # characters of an error of torch, whose first line says what it is
 
 Direction = Literal["input", "output"]
 
@@ -125,60 +116,21 @@ def reason_without_vae(model: VAE) -> str:
     return ""
 
 
-def export_copy(model: VAE) -> VAE:
-    """A copy in single precision on the CPU, with contiguous tensors and without specialised kernels."""
-    plain = deepcopy(model).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    choose_kernels(plain, fast=False)
-    return plain.eval().requires_grad_(False)
-
-
 @contextmanager
 def exporting(name: str, model: VAE) -> Iterator[None]:
     """RunError for whatever fails while a part is exported; it names the part, and those in it that are not ours."""
-    try:
+    with onnx_export.exporting(name, _own_parts(name, model)):
         yield
-    except (LowerboundError, MemoryError):
-        raise
-    except Exception as error:
-        if TorchVersion(torch.__version__) < OLDEST_TORCH:
-            raise RunError(
-                f"the {name} cannot be exported by torch {torch.__version__}; install torch {OLDEST_TORCH} or newer."
-            ) from error
-        reason = next(iter(str(error).strip().splitlines()), "")[:LONGEST_REASON].strip(" .")
-        raise RunError(
-            f"the {name} cannot be exported{_own_parts(name, model)}: {type(error).__name__}: {reason}. An exported "
-            "part consists of operations on tensors, and does not branch on their values."
-        ) from error
 
 
 def _own_parts(name: str, model: VAE) -> str:
-    """The parts of a model that do not come with this package, in parentheses; empty without one."""
+    """The parts of a model that do not come with this package; empty without one."""
     own = [
         f"{kind} {type(part).__name__}"
         for kind in NEEDED.get(name, NEEDED["vae"])
         if type(part := getattr(model, kind)).__module__.partition(".")[0] not in ("lowerbound", "torch")
     ]
-    return f" (of your own: {', '.join(own)})" if own else ""
-
-
-def program_of(part: Part) -> torch.export.ExportedProgram:
-    """A part traced by torch.export, for any batch size."""
-    batch = torch.export.Dim("batch")
-    shapes = {name: {0: batch} for name in part.inputs}
-    # For a part that it cannot trace, torch prints the traced graph to standard error.
-    with _unchecked_shapes(), redirect_stderr(StringIO()):
-        return torch.export.export(part.module, (), dict(part.inputs), dynamic_shapes=shapes)
-
-
-@contextmanager
-def _unchecked_shapes() -> Iterator[None]:
-    # Checked annotations would compare the batch size with a number, and make it constant.
-    was_off = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", was_off)
+    return ", ".join(own)
 
 
 def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
@@ -201,7 +153,7 @@ def _zeros(model: VAE, *names: str) -> dict[str, Tensor]:
     """Zeros for a few examples; zero is in the support of every likelihood."""
     shapes = {"x": model.event_shape, "z": (model.latent_dim,), "noise": (noise_size(model),)}
     like = next(model.parameters())
-    return {name: like.new_zeros(NUM_TRACED, *shapes[name]) for name in names}
+    return {name: like.new_zeros(onnx_export.NUM_TRACED, *shapes[name]) for name in names}
 
 
 class _Encoder(nn.Module):

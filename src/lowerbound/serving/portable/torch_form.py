@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lowerbound.networks.onnx_export import program_of
 from lowerbound.serving.portable.parity import Computation
-from lowerbound.serving.portable.parts import Part, program_of
+from lowerbound.serving.portable.parts import Part
 
 METADATA = "metadata.json"
 """The name of the metadata in `torch.export.load(..., extra_files={METADATA: ""})`."""
@@ -20,7 +21,7 @@ METADATA = "metadata.json"
 
 def build(part: Part, about: Mapping[str, str]) -> tuple[bytes, Computation]:
     """The content of a .pt2 file, and the program in it as a function."""
-    program = program_of(part)
+    program = program_of(part.module, part.inputs)
     _remove_source_locations(program)
     buffer = io.BytesIO()
     with warnings.catch_warnings():

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from lowerbound.serving.portable.operators import binary_cross_entropy, exp_minus_one, log_gamma, log_one_plus
+from lowerbound.networks.onnx_operators import binary_cross_entropy, exp_minus_one, log_gamma, log_one_plus
 
 
 def test_what_stands_in_for_torchs_operators_has_their_digits():
