@@ -96,7 +96,7 @@ def _usage_message(error: typer.TyperException) -> str:
     unknown = getattr(error, "option_name", "") if "No such option" in message else ""
     if unknown and takes_settings and (assignment := settings.setting_for(unknown)):
         return f"no such option: {unknown}; settings without an option of their own are given as {assignment}"
-    return f"{message}. See {command} --help."
+    return f"{message}{'' if message.endswith('?') else '.'} See {command} --help."
 
 
 def _fail_on_one_rank(error: LowerboundError) -> None:

@@ -66,11 +66,13 @@ def tiny(tmp_path_factory):
 
 def test_training_ends_with_five_scores_the_report_and_what_to_do_next(tiny):
     path, finished = tiny
-    first, *scores, report, unfinished, show, following = finished.stdout.splitlines()
+    first, *rest = finished.stdout.splitlines()
+    scores = [line for line in rest if line.startswith("  ")]
+    report, *between, show, following = rest[len(scores) :]
     assert first.startswith("test: 6 examples") and 1 <= len(scores) <= 5
     assert all(line.startswith("  ") and len(line) < 80 for line in scores)
     assert report == f"report: {path}/report.html"
-    assert unfinished.startswith("training ended by its limit of ") and f"train --resume {path} --epochs" in unfinished
+    assert between[0].startswith("training ended by its limit of ") and f"train --resume {path} --epochs" in between[0]
     assert show == f"all scores: lowerbound show {path}"
     assert following == f"next: lowerbound explore {path}"
     assert max(map(len, finished.stderr.splitlines())) <= 200
@@ -124,3 +126,11 @@ def test_without_an_evaluation_the_report_has_the_curves_and_what_is_missing_is_
     in_process(capsys, "evaluate", run, *(word for one in few for word in ("--set", f"evaluation.{one}")))
     assert "ELBO" in in_process(capsys, "show", run).out.upper()
     assert (run / "calibration.safetensors").exists()
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_what_the_checks_found_is_named_at_the_end(capsys, tmp_path):
+    options = ("--recipe", "dense", "--epochs", 1, "--set", "training.min_steps=0", "--learning-rate", 1e-6)
+    printed = in_process(capsys, "train", "digits", *options, "--out", tmp_path / "run").out.splitlines()
+    (found,) = (line for line in printed if line.startswith("checks found: "))
+    assert "undertrained" in found and found.endswith(f"; lowerbound diagnose {tmp_path}/run")

@@ -128,6 +128,15 @@ def test_images_of_several_sizes_are_resized_to_their_middle_shape_and_a_note_sa
     assert collection.notes == ("3 of 3 resized to 64×32 pixels, cropped",)
 
 
+def test_the_size_of_most_images_is_kept_and_the_others_are_resized_to_it(tmp_path):
+    few = {"a.png": grey(101, (8, 6)), "b.png": grey(102, (8, 6)), "c.png": grey(103, (90, 90))}
+    collection = read(save_images(tmp_path, few))
+    assert collection.examples.event_shape == (1, 6, 8)
+    assert collection.notes == ("1 of 3 resized to 8×6 pixels, cropped",)
+    even = save_images(tmp_path / "even", few | {"d.png": grey(104, (90, 90))})
+    assert read(even).notes[0].startswith("4 of 4 resized")
+
+
 def test_large_images_are_made_smaller(tmp_path):
     assert read(save_images(tmp_path, {"a.png": grey(1, (600, 300))})).resized_to == (64, 32)
 

@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
+import lowerbound as lb
+from digits_runs import SHORT
 from lowerbound.foundation.errors import DataError, RunError, UsageError
 from lowerbound.foundation.run_identity import CONFIG, read_config, sealed
 from lowerbound.foundation.text_files import write_toml
@@ -72,6 +74,16 @@ def test_a_run_of_data_in_memory_asks_for_a_file(tmp_path):
         tasks.encode(run.path, [])
     np.save(tmp_path / "x.npy", x)
     tasks.encode(run.path, [], InputOptions(data=str(tmp_path / "x.npy")))
+
+
+def test_in_the_process_that_trained_a_run_has_its_data_in_memory(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    settings = SHORT | {"model": {"network": "dense", "hidden": [8], "latent_dim": 2}}
+    run = lb.train(x, settings=settings, out=tmp_path / "run")
+    held = run.splits()
+    assert sum(map(len, (held.train, held.validation, held.test))) == 60
+    with pytest.raises(UsageError, match="was trained on data in memory"):
+        lb.load_run(run.path).splits()
 
 
 def test_a_run_from_before_a_setting_is_read_as_it_was_trained(place):

@@ -124,7 +124,7 @@ def score(
     inputs: InputsArgument = None,
     false_alarms: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Share of normal examples that may be flagged; default: about 0.05."),
+        typer.Option(metavar="RATE", help="Share of normal examples to flag; default: 0.05, or the least possible."),
     ] = None,
     by: Annotated[
         str, typer.Option(metavar="SCORE", help="Score that flags anomalies; the default depends on the kind of data.")

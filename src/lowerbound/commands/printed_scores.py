@@ -38,6 +38,7 @@ def print_runs(runs: Sequence["Run"], as_json: bool, *, whole: bool = False) -> 
         out.print(f"report: {path}", markup=False)
     if not whole:
         _print_unfinished(runs)
+        _print_failed_checks(runs[0])
         _print_next(runs[0].path, len(runs) > 1, bool(scores))
 
 
@@ -57,6 +58,13 @@ def _print_unfinished(runs: Sequence["Run"]) -> None:
         f"go on: lowerbound train --resume {path}{seeds} --epochs {2 * num_epochs}",
         markup=False,
     )
+
+
+def _print_failed_checks(run: "Run") -> None:
+    """One line with what the checks after training found."""
+    found = [check.finding.name for check in run.results.checks if check.finding is not None]
+    if found and run.results.findings is None:
+        out.print(f"checks found: {', '.join(found)}; lowerbound diagnose {quote(str(run.path))}", markup=False)
 
 
 def _print_next(path: Path, is_one_of_several: bool, has_scores: bool) -> None:

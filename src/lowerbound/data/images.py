@@ -212,10 +212,10 @@ class _Attempt:
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The images' common size if networks can take it, else a small size with the median aspect ratio."""
-    first = sizes[0]
-    if all(size == first for size in sizes) and max(first) <= LARGEST_SIDE:
-        return first
+    """The size of most images if networks can take it, else a small size with the median aspect ratio."""
+    usual, number = Counter(sizes).most_common(1)[0]
+    if 2 * number > len(sizes) and max(usual) <= LARGEST_SIDE:
+        return usual
     aspect = median(width / height for width, height in sizes)
     longest = min(CHOSEN_SIDE, max(max(size) for size in sizes))
     width, height = (longest, longest / aspect) if aspect >= 1 else (longest * aspect, longest)

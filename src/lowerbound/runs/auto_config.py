@@ -149,7 +149,6 @@ def _with_given(settings: Settings, given: Settings) -> Experiment:
 
 def _training_in_words(num_examples: int, stated: TrainingConfig, given: Collection[str]) -> tuple[str, str]:
     """What of a training is chosen, where the user has given some keys of it, and why."""
-    kept = "the weights of the best epoch on held-out examples are kept"
     parts = [] if "batch_size" in given else [f"batches of {stated.batch_size}"]
     reasons = []
     if "num_epochs" not in given or "min_steps" not in given:
@@ -157,6 +156,7 @@ def _training_in_words(num_examples: int, stated: TrainingConfig, given: Collect
         least = f" but at least {stated.min_steps:,} steps" if needs_more else ""
         parts.append(pluralise(stated.num_epochs, "epoch") + least)
         reasons = ["small data sets need more epochs"] if needs_more else []
+        reasons.append("the weights of the best epoch on held-out examples are kept")
     if "learning_rate" not in given:
         parts.append(f"one-cycle learning rate up to {stated.learning_rate:g}")
-    return ", ".join(parts) or "one-cycle learning rate", "; ".join([*reasons, kept])
+    return ", ".join(parts) or "one-cycle learning rate", "; ".join(reasons) or "this suits networks of these sizes"

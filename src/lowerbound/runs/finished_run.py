@@ -43,6 +43,8 @@ class Run:
     path: Path
     model: TrainedModel
     results: Results
+    held: Splits | None = None
+    """The data in memory that it was trained on, in the process that trained it."""
 
     @property
     def plot(self) -> Plots:
@@ -61,7 +63,11 @@ class Run:
         return replace(self, path=path, model=replace(self.model, path=path))
 
     def splits(self, *, data: str = "", data_dir: str = "") -> Splits:
-        """The data that the run was trained on, read again and verified by checksum; `data` is their new path."""
+        """The data that the run was trained on: those in memory that `train` was given or, read again and verified by
+        checksum, those of a source or a path; `data` is their new path.
+        """
+        if self.held is not None and not data:
+            return self.held
         return own_splits(self.path, data=data, data_dir=data_dir)
 
     def save_pretrained(self, out: str | Path) -> Path:

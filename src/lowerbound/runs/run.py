@@ -395,4 +395,4 @@ def finish(
     replace(results, context=about, history=history).write(job.path)
     written = read_results(job.path)
     write_report(written, job.path, job.callbacks.message)
-    return Run(job.path, model, written)
+    return Run(job.path, model, written, job.splits if job.experiment.data.source == MEMORY else None)

@@ -8,7 +8,7 @@
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ from lowerbound.training.checkpoint import load_with_schema, save_model
 from lowerbound.training.pretrained_config import check_describes, check_is_ours, is_pretrained
 
 CALIBRATION = "calibration.safetensors"
-UNFINISHED = f"{CALIBRATION} is missing, as after an interrupted training"
+UNFINISHED = f"{CALIBRATION} is missing, as after training that was interrupted, or not followed by an evaluation"
 BATCH_SIZE = 500
 PLACE = "the array"
 
@@ -147,7 +147,8 @@ class TrainedModel:
         a DataFrame or a mapping of columns. PIL images are resized and converted like image files. DataError for
         anything else.
         """
-        raw = read_object(x, place=PLACE)
+        is_table = isinstance(x, Mapping) or hasattr(x, "columns")
+        raw = read_object(x, place="the table" if is_table else PLACE)
         if not isinstance(raw, RawArray | RawTable):
             raise SchemaError("expected examples, got splits; pass one of the splits, such as splits.test.")
         if isinstance(raw, RawArray) and not (raw.is_from_images and self.schema.layout == "image"):
