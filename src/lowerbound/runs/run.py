@@ -317,7 +317,8 @@ def _carry_out(
     job: Job, model: VAE, checkpoint: Checkpoint | None = None, records: Iterable[Mapping[str, Any]] = ()
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
-    job.callbacks.message(f"rate: {described(job.experiment.objective.rate)}")
+    likelihood, rate = job.experiment.model.likelihood, described(job.experiment.objective.rate)
+    job.callbacks.message(f"likelihood: {likelihood}; rate: {rate}")
     if model.posterior.has_relaxed_draws:
         job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)
