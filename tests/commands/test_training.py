@@ -117,7 +117,7 @@ def test_without_an_evaluation_the_report_has_the_curves_and_what_is_missing_is_
     options = ("--recipe", "dense", "--epochs", 1, "--set", "training.min_steps=0", "--set", "model.hidden=[8]")
     printed = in_process(capsys, "train", "digits", *options, "--no-evaluation", "--out", run)
     assert "drawing the report" in printed.err and "evaluating" not in printed.err
-    assert "likelihood: bernoulli; rate: KL divergence in closed form" in printed.err
+    assert "rate: KL divergence in closed form; likelihood: bernoulli" in printed.err
     report, *_, missing, _ = printed.out.splitlines()
     assert (report, missing) == (f"report: {run}/report.html", f"not evaluated yet: lowerbound evaluate {run}")
     assert not (run / "calibration.safetensors").exists()

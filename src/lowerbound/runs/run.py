@@ -318,7 +318,7 @@ def _carry_out(
 ) -> Run:
     """Train a model, from a checkpoint with the log's records up to it, or from the start; evaluate it, and report."""
     likelihood, rate = job.experiment.model.likelihood, described(job.experiment.objective.rate)
-    job.callbacks.message(f"likelihood: {likelihood}; rate: {rate}")
+    job.callbacks.message(f"rate: {rate}; likelihood: {likelihood}")
     if model.posterior.has_relaxed_draws:
         job.callbacks.message(RELAXED)
     _train(job, model, checkpoint, records)
