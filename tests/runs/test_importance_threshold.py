@@ -59,6 +59,6 @@ def test_a_model_outside_of_a_run_is_refused(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     settings = SHORT | {"model": {"network": "dense", "hidden": [8], "latent_dim": 2}}
     train(str(tmp_path / "images.npy"), out=tmp_path / "run", settings=settings).save_pretrained(tmp_path / "saved")
-    with pytest.raises(UsageError, match=r"'importance' has no threshold yet.* is no run directory; choose another"):
+    with pytest.raises(UsageError, match=r"'importance' has no threshold yet.* is not a run directory; choose another"):
         lb.load(tmp_path / "saved").score(IMAGES[:3], by="importance")
     assert lb.load(tmp_path / "saved").score(IMAGES[:3]).shape == (3,)

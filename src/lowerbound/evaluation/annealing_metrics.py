@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +30,7 @@ def annealing_metrics(subject: Subject) -> Measurements:
     """
     config, test, score = subject.config.annealing, subject.splits.test, subject.scorer()
     log_evidence = subject.array("log_evidence_per_image")
-    examples = test.subset(np.arange(min(subject.config.num_annealed, len(test))))
+    examples = test.first(subject.config.num_annealed)
     found = list(_annealed(subject, scaled(examples).to(subject.device)))
     annealed = torch.cat([part.log_evidence for part in found]).cpu()
     size = torch.cat([part.effective_sample_size for part in found]).median()

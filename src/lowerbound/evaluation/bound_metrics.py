@@ -126,5 +126,4 @@ def gap_metrics(subject: Subject) -> Measurements:
 
 
 def _first(subject: Subject, number: int) -> Examples:
-    test = subject.splits.test
-    return test.subset(np.arange(min(number, len(test))))
+    return subject.splits.test.first(number)

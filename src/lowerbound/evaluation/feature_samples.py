@@ -23,7 +23,7 @@ def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict
     """
     device = next(model.parameters()).device
     chosen = shown_elements(examples)
-    x = scaled(examples.subset(np.arange(min(MAX_EXAMPLES, len(examples))))).to(device)
+    x = scaled(examples.first(MAX_EXAMPLES)).to(device)
     arrays = {"elements": _chosen(model, x, chosen), "elements_shown": chosen}
     reconstructed = model.decode(model.encode(x).centre)
     arrays["elements_reconstructed"] = _chosen(model, best_guess(model, reconstructed), chosen)

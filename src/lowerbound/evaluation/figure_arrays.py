@@ -66,7 +66,7 @@ def _codes_of(subject: Subject, examples: Examples, suffix: str) -> dict[str, np
 def reconstructions(subject: Subject) -> Measurements:
     """Test images and their reconstructions."""
     test = subject.splits.test
-    shown = one_batch(test.subset(np.arange(min(NUM_RECONSTRUCTIONS, len(test))))).to(subject.device)
+    shown = one_batch(test.first(NUM_RECONSTRUCTIONS)).to(subject.device)
     reconstructed = subject.model.given(shown.context).reconstruct(shown.x)
     images = {"originals": shown.x, "reconstructions": reconstructed}
     return Measurements((), {name: generation.to_images(x) for name, x in images.items()})

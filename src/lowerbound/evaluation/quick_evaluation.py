@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from lowerbound.data.batches import Batches
@@ -108,8 +107,8 @@ def test_scores(subject: Subject, num_draws: int | None = None) -> Measurements:
 def training_scores(subject: Subject, num_draws: int | None = None, most: int | None = None) -> Measurements:
     """Scores of as many training examples as there are test examples, and at most `most`."""
     config, splits, model = subject.config, subject.splits, subject.model
-    num_draws, num_examples = num_draws or config.num_draws, min(len(splits.train), len(splits.test))
-    examples = splits.train.subset(np.arange(num_examples if most is None else min(num_examples, most)))
+    num_draws, num_examples = num_draws or config.num_draws, len(splits.test)
+    examples = splits.train.first(num_examples if most is None else min(num_examples, most))
     terms = expected_terms(model, examples, num_draws, config.seed, subject.device)
     return Measurements(tuple(_bound_scores(model, terms, num_draws, subject.scorer("train"))), {})
 
@@ -145,10 +144,15 @@ def _sufficient(subject: Subject) -> int:
     return sufficient_draws(subject.model, test, config.num_draws, config.seed, subject.device)
 
 
+def _draws_of_test(subject: Subject) -> int | None:
+    """The draws that the test scores rest on; None for a code without noise."""
+    return next((score.num_draws for score in subject.known.scores if score.name == "elbo"), None)
+
+
 def _exact(subject: Subject) -> Measurements:
     """The exact evidence. The ELBO beside it has more draws, since the gap varies less between examples."""
-    config, test = subject.config, subject.splits.test
-    examples = test.subset(np.arange(min(config.num_exact, len(test))))
+    config = subject.config
+    examples = subject.splits.test.first(config.num_exact)
     num_draws = min(config.num_draws, GAP_DRAWS)
     elbo = expected_terms(subject.model, examples, num_draws, config.seed, subject.device).elbo
     return exact_metrics(subject, config.num_exact, elbo)
@@ -158,7 +162,7 @@ QUICK: dict[str, Metric] = {
     **FIGURE_ARRAYS,
     "test scores": Metric(lambda subject: test_scores(subject, _sufficient(subject))),
     "log-evidence by quadrature": Metric(_exact, why_not_exact),
-    "training scores": Metric(lambda subject: training_scores(subject, _sufficient(subject), MOST_TRAINING)),
+    "training scores": Metric(lambda subject: training_scores(subject, _draws_of_test(subject), MOST_TRAINING)),
     "reference scores": Metric(_reference_scores),
     CHECKLIST: Metric(_checks),
 }

@@ -12,7 +12,6 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.data.batches import scaled
 from lowerbound.data.examples import Examples
@@ -22,6 +21,7 @@ from lowerbound.foundation.run_identity import RunPath
 from lowerbound.foundation.seeding import generator
 from lowerbound.inference.network_cache import cached_file, read_network, write_network
 from lowerbound.models.vae import VAE
+from lowerbound.networks.layers import count_operations
 from lowerbound.networks.onnx_export import PACKAGES, exporting, import_package
 from lowerbound.networks.onnx_network import OnnxNetwork, network_bytes
 
@@ -136,12 +136,9 @@ def _is_worth(run: RunPath, model: VAE, passes: Mapping[str, int]) -> bool:
     return saved >= sum(LOAD_FLOPS if cached_file(run, name).is_file() else EXPORT_FLOPS for name in passes)
 
 
-@torch.no_grad()
 def _flops(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Floating-point operations for one example, those of matrix products and convolutions."""
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *shape))
-    return int(counter.get_total_flops())
+    """Floating-point operations for one example."""
+    return count_operations(lambda: network(torch.zeros(1, *shape)))
 
 
 def _shape(model: VAE, name: str) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from lowerbound.data.column_writers import (
     write_columns,
 )
 from lowerbound.data.data_kinds import describe_shape
-from lowerbound.data.examples import Collection, Examples
+from lowerbound.data.examples import Collection
 from lowerbound.data.objects import read_object
 from lowerbound.data.sources import DataConfig, Splits, read_size
 from lowerbound.data.sources import load as load_data
@@ -152,9 +152,9 @@ def reconstruct(
     if collection.unreadable:
         examples = examples.subset(np.setdiff1d(np.arange(len(examples)), list(collection.unreadable)))
     passes = {"encoder": 2 * len(examples), "decoder": (NUM_DRAWS + 1) * len(examples)}
-    chosen = choose_engine(engine, run, trained.vae, passes, on_examples(partial(_first, examples)))
+    chosen = choose_engine(engine, run, trained.vae, passes, on_examples(examples.first))
     model = chosen.model
-    shown = scaled(_first(examples, num_examples))
+    shown = scaled(examples.first(num_examples))
     expected = best_guess(model, model.decode(model.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
@@ -164,10 +164,6 @@ def reconstruct(
         write_rows(path, trained.written(expected), trained.schema)
     scores = score_examples(model, examples, "given" if inputs else "test", trained.convention, NUM_DRAWS)
     return Reconstructed(path, scores, collection.skipped, (*chosen.notes, *collection.notes), chosen.name)
-
-
-def _first(examples: Examples, most: int) -> Examples:
-    return examples.subset(np.arange(min(most, len(examples))))
 
 
 def encode(

@@ -1,10 +1,12 @@
-"""The layer table of a network: names, output shapes and parameter counts, recorded in a forward pass."""
+"""The layer table of a network, recorded in a forward pass: names, output shapes, parameters; its operations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.foundation import html_view
 from lowerbound.foundation.number_format import format_sizes
@@ -23,6 +25,14 @@ class Layer:
 def count_parameters(module: nn.Module) -> int:
     """Number of trainable scalars."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def count_operations(compute: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in a call."""
+    with FlopCounterMode(display=False) as counter:
+        compute()
+    return int(counter.get_total_flops())
 
 
 @torch.no_grad()

@@ -344,9 +344,7 @@ def _need_finite(name: str, support: Support) -> None:
 
 def _need_unit_interval(name: str, support: Support, remedy: str) -> None:
     if not (support.low >= 0 and support.high <= 1):  # also refuses NaN
-        raise DataError(
-            f"data lie in [{support.low:g}, {support.high:g}], but likelihood {name!r} needs [0, 1]; {remedy}."
-        )
+        raise DataError(f"data lie in {support.interval}, but likelihood {name!r} needs [0, 1]; {remedy}.")
 
 
 def _need_levels(name: str, support: Support, num_levels: int) -> None:

@@ -18,16 +18,16 @@ def add_importance(file: Path, calibration: Calibration, model: VAE, *, data: st
     `data` and `data_dir` say where the run's data are, as for `own_splits`. UsageError if they cannot be read, or
     beside a model that is not in a run directory.
     """
-    run, hint = file.parent, ""
+    run = file.parent
     about = "score 'importance' has no threshold yet: it is measured at its first use, on the run's held-out examples"
     if not is_run(run):
-        raise UsageError(f"{about}, and {run} is no run directory; choose another score.")
+        raise UsageError(f"{about}, and {run} is not a run directory; choose another score.")
     with distributed.together():
         try:
             held_out = own_splits(run, data=data, data_dir=data_dir).validation
         except LowerboundError as error:
-            hint = error.hint
-            raise UsageError(f"{about}, but {str(error).rstrip('.')}. Other scores need no data.", hint=hint) from error
+            reason = str(error).rstrip(".")
+            raise UsageError(f"{about}, but {reason}. Other scores need no data.", hint=error.hint) from error
     with writing_into(run), distributed.together():
         if distributed.is_writer():
             device = next(model.parameters()).device

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.data.batches import one_batch
 from lowerbound.data.sources import Splits
 from lowerbound.foundation.text import pluralise
 from lowerbound.models.vae import VAE
+from lowerbound.networks.layers import count_operations
 from lowerbound.runs.experiment import Experiment
 
 OPERATIONS_OF_A_THREAD = 3e8
@@ -71,14 +71,12 @@ def choose_threads(operations: float, most: int, idle: Callable[[], int]) -> tup
 @torch.no_grad()
 def operations_of_step(experiment: Experiment, splits: Splits, model: VAE) -> float:
     """Floating-point operations of the networks in a training step: those forwards, and twice as many backwards."""
-    batch = one_batch(splits.train.subset(np.arange(1)))
-    encoder, decoder = FlopCounterMode(display=False), FlopCounterMode(display=False)
+    batch = one_batch(splits.train.first(1))
     conditioned = model.given(batch.context)
-    with encoder:
-        posterior = conditioned.encode(batch.x)
-    with decoder:
-        conditioned.decode(posterior.centre)
-    forwards = encoder.get_total_flops() + experiment.objective.num_samples * decoder.get_total_flops()
+    centre = conditioned.encode(batch.x).centre
+    encoder = count_operations(lambda: conditioned.encode(batch.x))
+    decoder = count_operations(lambda: conditioned.decode(centre))
+    forwards = encoder + experiment.objective.num_samples * decoder
     return 3.0 * min(experiment.training.batch_size, len(splits.train)) * forwards
 
 

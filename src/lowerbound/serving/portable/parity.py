@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,7 +60,7 @@ def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = 
         return ComparisonInputs(
             inputs, f"{NUM_COMPARED} examples drawn from the model", f"no test examples of the run: {error}"
         )
-    chosen = examples.subset(np.arange(min(NUM_COMPARED, len(examples))))
+    chosen = examples.first(NUM_COMPARED)
     x, noise = scaled(chosen), noise[: len(chosen)]
     inputs = {"x": x, "z": model.encode(x).sample(stream, 1)[0], "noise": noise}
     return ComparisonInputs(inputs, pluralise(len(chosen), "test example"))
