@@ -6,8 +6,8 @@
 `lowerbound explore RUN` runs in its own process; headless Chromium without a GPU shows all examples of the run on the
 plane. The pointer moves in a circle, sixty moves per second. Latency is the time from a move until its image is
 drawn, from the page's performance entries, including moves that waited for an earlier one; moves replaced by a later
-one are never drawn, and not counted. Frames are animation callbacks. Then the same with the offline page, opened from
-disk.
+one are never drawn, and not counted. Frames are animation callbacks. Then the same with the
+server decoding (`--engine torch`), and with the offline page, opened from disk.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from lowerbound.serving.explorer.offline import write_offline
 SECONDS = 8.0
 INTERVAL = 1 / 60  # seconds between moves
 LATENCIES = "performance.getEntriesByName('pointer-to-image').map((entry) => entry.duration)"
+DECODED_HERE = "performance.getEntriesByName('decoder-in-page').length > 0"
 COUNT_FRAMES = """(milliseconds) => {
   window.frames_counted = 0;
   const end = performance.now() + milliseconds;
@@ -49,8 +50,9 @@ def main() -> None:
     with sync_playwright() as driver, TemporaryDirectory() as folder:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for run in arguments.runs:
-            with _explored(run) as url:
-                rows.append({"run": run.name, "page": "served"} | _measured(browser, url, seconds))
+            for engine in ("auto", "torch"):
+                with _explored(run, engine) as url:
+                    rows.append({"run": run.name, "page": "served"} | _measured(browser, url, seconds))
             file = write_offline(run, Path(folder) / f"{run.name}.html")
             rows.append({"run": run.name, "page": "offline"} | _measured(browser, file.as_uri(), seconds))
         browser.close()
@@ -62,9 +64,16 @@ def main() -> None:
 
 
 @contextmanager
-def _explored(run: Path) -> Iterator[str]:
+def _explored(run: Path, engine: str) -> Iterator[str]:
     """The address of `lowerbound explore`."""
-    command = [str(Path(sys.executable).with_name("lowerbound")), "explore", str(run), "--no-browser"]
+    command = [
+        str(Path(sys.executable).with_name("lowerbound")),
+        "explore",
+        str(run),
+        "--no-browser",
+        "--engine",
+        engine,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -80,7 +89,7 @@ def _measured(browser: Browser, address: str, seconds: float) -> dict[str, Any]:
     page.wait_for_selector(".legend button", timeout=300_000)
     while not page.evaluate("window.explorer.views[0].isReady"):  # until all examples are encoded
         page.wait_for_timeout(500)
-    page.wait_for_timeout(3000)  # for samples, traversals and curves to be drawn
+    page.wait_for_timeout(8000)  # for samples, traversals and curves to be drawn, and the decoder to be exported
     _go_round(page, 1.0)
     page.evaluate("performance.clearMeasures('pointer-to-image')")
     page.evaluate(COUNT_FRAMES, seconds * 1000)
@@ -88,9 +97,11 @@ def _measured(browser: Browser, address: str, seconds: float) -> dict[str, Any]:
     page.wait_for_timeout(300)
     latencies, frames = page.evaluate(LATENCIES), page.evaluate("window.frames_counted")
     num_codes = page.evaluate("window.explorer.views[0].codes.count")
+    page_decodes = address.startswith("file:") or page.evaluate(DECODED_HERE)
     page.close()
     return {
         "num_codes": num_codes,
+        "decoded_by": "page" if page_decodes else "server",
         "num_moves": num_moves,
         "num_drawn": len(latencies),
         "median_ms": float(np.median(latencies)),
@@ -115,11 +126,12 @@ def _go_round(page: Page, seconds: float) -> int:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    head = ["run", "page", "codes", "moves, drawn", "median", "p95", "maximum", "frames/s"]
+    head = ["run", "page", "decoded by", "codes", "moves, drawn", "median", "p95", "maximum", "frames/s"]
     body = [
         [
             row["run"],
             row["page"],
+            row["decoded_by"],
             f"{row['num_codes']:,}",
             f"{row['num_moves']}, {row['num_drawn']}",
             *(f"{digits(row[key])} ms" for key in ("median_ms", "p95_ms", "most_ms")),

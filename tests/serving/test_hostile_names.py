@@ -103,7 +103,7 @@ def page(browser):
 
 def test_the_explorer_shows_hostile_names_as_they_are(page, runs):
     images_run, table_run = IN_FILE_NAMES[0], IN_FILE_NAMES[1]
-    with served(application(runs)) as url, TestClient(application(runs)) as client:
+    with served(application(runs, engine="torch")) as url, TestClient(application(runs)) as client:
         listed = {run["id"] for run in client.get("/api/runs").json()["runs"]}
         assert listed == {images_run, table_run}
         page.goto(url)
@@ -155,7 +155,7 @@ REPORT_LOOK = """() => ({
 @contextmanager
 def opened_report(page, run, token):
     """The report of a run, opened by the link on the explorer's page."""
-    with served(application(run, access=Access(token=token))) as url:
+    with served(application(run, access=Access(token=token), engine="torch")) as url:
         page.goto(f"{url}/#token={token}" if token else url)
         page.wait_for_selector("#report[href]")
         with page.context.expect_page() as opening:

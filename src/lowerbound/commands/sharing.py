@@ -12,6 +12,7 @@ from lowerbound.commands.options import (
     SHARE,
     DataDirOption,
     DeviceOption,
+    EngineOption,
     JsonOption,
     OwnDataOption,
     RunArgument,
@@ -47,12 +48,15 @@ def explore(
         Path | None, typer.Option(metavar="FILE", help="Write the page as one file that needs no server, and exit.")
     ] = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
 ) -> None:
     """Explore a latent space in the browser: codes, decoded points, your own images."""
     if offline is not None:
-        refuse_given("--offline writes a file and starts no server", "no_browser", "port", "host", "token_file")
+        refuse_given(
+            "--offline writes a file and starts no server", "no_browser", "port", "host", "token_file", "engine"
+        )
         from lowerbound.serving.explorer.offline import write_offline
 
         console.err.print("encoding, scoring and exporting; this takes about half a minute ...")
@@ -68,6 +72,7 @@ def explore(
         opens_browser=not no_browser,
         show=lambda address: console.out.print(address, markup=False),
         device=device,
+        engine=engine,
         data=data,
         data_dir=data_dir,
     )
@@ -97,6 +102,7 @@ def serve(
         float, typer.Option(min=0.1, max=3600, help="Seconds for a request body, and for a response.")
     ] = 30.0,
     device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
 ) -> None:
     """Serve models over HTTP: the Open Inference Protocol, REST endpoints, documentation and metrics."""
     from lowerbound.serving.http.access import access_for
@@ -121,7 +127,7 @@ def serve(
         max_concurrency=max_concurrency,
         timeout=timeout,
     )
-    served = load_runs(runs, device)
+    served = load_runs(runs, device, engine)
     names = ", ".join(f"{run.name} ({run.version})" for run in served)
 
     def ready(url: str) -> None:
@@ -129,6 +135,9 @@ def serve(
             console.err.print(f"access token: {access.token}", markup=False)
         if not is_loopback(host):
             console.err.print("traffic is not encrypted; put a TLS proxy in front of the server, or use a tunnel.")
+        for run in served:
+            for note in run.engine_notes:
+                console.err.print(f"{run.name}: {note}", markup=False)
         console.out.print(f"{url} serves {names}; documentation: {url}/docs", markup=False)
 
     # Accepted requests are finished: each may take the timeout to arrive, and again to be answered.

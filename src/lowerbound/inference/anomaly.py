@@ -21,6 +21,7 @@ from lowerbound.evaluation.anomaly_scores import (
 from lowerbound.evaluation.conformal import Threshold
 from lowerbound.evaluation.results import ProgressCallback
 from lowerbound.foundation import distributed
+from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.inference.engine import Engine, asked, check_engine, choose_engine, on_examples
 from lowerbound.inference.explanations import explain
@@ -60,6 +61,7 @@ class ScoredShards:
     """Id, deciding score and verdict of the most anomalous inputs, with their explanations as `Explanation.as_json`."""
 
 
+@kept_memory()
 def score(
     run: RunPath,
     data: Any = None,
@@ -130,6 +132,7 @@ def _names(data: Any) -> list[str] | None:
     return [os.fspath(name) for name in data] if is_paths else None
 
 
+@kept_memory()
 def score_shards(
     run: RunPath,
     inputs: Sequence[str],

@@ -34,6 +34,7 @@ from lowerbound.evaluation.health import UNKNOWN
 from lowerbound.evaluation.quick_evaluation import score_examples
 from lowerbound.evaluation.results import ProgressCallback, Results, Score
 from lowerbound.foundation import distributed
+from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import DataError, UnknownName, UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.inference.engine import asked, check_engine, choose_engine, on_examples, on_prior
@@ -74,6 +75,7 @@ class Reconstructed:
     engine: str = "torch"
 
 
+@kept_memory()
 def sample(
     run: RunPath,
     num_examples: int,
@@ -131,6 +133,7 @@ def read_grid(text: str) -> tuple[int, int]:
     return grid
 
 
+@kept_memory()
 @torch.no_grad()
 def reconstruct(
     run: RunPath,
@@ -166,6 +169,7 @@ def reconstruct(
     return Reconstructed(path, scores, collection.skipped, (*chosen.notes, *collection.notes), chosen.name)
 
 
+@kept_memory()
 def encode(
     run: RunPath,
     inputs: Sequence[str],

@@ -23,7 +23,7 @@ def loaded(tmp_path_factory):
 @pytest.fixture(scope="module")
 def url(folder):
     """The explorer of the runs in `folder`, served."""
-    with served(application(folder)) as address:
+    with served(application(folder, engine="torch")) as address:
         yield address
 
 

@@ -91,7 +91,7 @@ def url(request, tmp_path_factory, tmp_path):
         pytest.importorskip("onnxscript", reason="an ONNX export takes the packages of 'lowerbound[onnx]'")
         yield write_offline(run, tmp_path / "page.html").as_uri()
         return
-    with served(application(run, device="cpu")) as address:
+    with served(application(run, device="cpu", engine="torch")) as address:
         yield address
 
 

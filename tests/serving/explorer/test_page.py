@@ -268,7 +268,7 @@ def test_a_table_shows_values_by_the_names_of_its_columns(opened):
 
 def test_beyond_this_machine_the_page_shows_a_run_to_those_who_have_its_token(browser, folder):
     access = Access(frozenset({"127.0.0.1"}), token="a token of the test's own")
-    with served(application(folder, access=access)) as address:
+    with served(application(folder, access=access, engine="torch")) as address:
         page = browser.new_page()
         page.goto(f"{address}/#token={quote(access.token)}")
         page.wait_for_selector(".legend button")

@@ -34,14 +34,14 @@ def ask(url, number):
 
 
 def test_a_server_that_was_killed_starts_again_at_its_port_and_finishes_what_it_took_when_asked_to_stop(run):
-    with Listening("serve", run, "--port", 0) as killed:
+    with Listening("serve", run, "--port", 0, "--engine", "torch") as killed:
         assert httpx.get(f"{killed.url}/v2/health/ready").status_code == 200
         version = model_checksum(run)[:12]
         assert f"serves first ({version}); documentation: {killed.url}/docs" in killed.line
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait(10)
         port = killed.url.rpartition(":")[2]
-    with Listening("serve", run, "--port", port) as server:
+    with Listening("serve", run, "--port", port, "--engine", "torch") as server:
         assert server.url == killed.url
         answers = []
         asking = threading.Thread(target=lambda: answers.append(ask(server.url, 200)))
@@ -72,7 +72,7 @@ def test_beyond_loopback_a_token_is_made_told_once_and_asked_for_and_ctrl_c_stop
 
 
 def test_asked_a_second_time_to_stop_it_waits_for_nobody(run):
-    with Listening("serve", run, "--port", 0) as server:
+    with Listening("serve", run, "--port", 0, "--engine", "torch") as server:
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             head = b"POST /encode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"

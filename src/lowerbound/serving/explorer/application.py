@@ -65,9 +65,9 @@ from lowerbound.serving.http.headers import with_default_headers
 from lowerbound.serving.http.validation import HeadAsGet, check_query, routing_error
 
 Handler = Callable[[Request], Awaitable[Response]]
-# Inline scripts, for the page's import map.
+# Inline scripts, for the page's import map; WebAssembly, for the decoder in the page.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'"
 )
@@ -81,14 +81,20 @@ LISTING = "GET /api/runs lists the runs"
 
 
 def application(
-    root: RunPath, *, access: Access = UNRESTRICTED, data: str = "", data_dir: str = "", device: str = "auto"
+    root: RunPath,
+    *,
+    access: Access = UNRESTRICTED,
+    data: str = "",
+    data_dir: str = "",
+    device: str = "auto",
+    engine: str = "auto",
 ) -> Starlette:
     """The page and its routes, for a run or a folder of runs; UsageError if there is none.
 
     The token of `access` is required for everything but the page itself. `data` is where the data of a single run are
-    now.
+    now. With the engine "torch" the page never decodes itself.
     """
-    explorer = Explorer(path_of(root), data, data_dir, device)
+    explorer = Explorer(path_of(root), data, data_dir, device, engine)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -133,6 +139,7 @@ def _routes() -> list[Route | Mount]:
         _route(f"{run}/frames", _frames),
         _route(f"{run}/prior", _prior, query=("axes",)),
         _route(f"{run}/decode", _decode, "POST"),
+        _route(f"{run}/decoder", _decoder),
         _route(f"{run}/images", _images, query=("indices",)),
         _route(f"{run}/points/{{index}}", _point),
         _route(f"{run}/encode", _encode, "POST"),
@@ -220,6 +227,12 @@ async def _decode(request: Request) -> Response:
     z = latents_of(await read_body(request, MAX_DECODED * latent_dim * 4), latent_dim)
     check_space(run.loaded.model, z)
     return _tensors(await _explorer(request).decode(run, z))
+
+
+async def _decoder(request: Request) -> Response:
+    """The decoder as ONNX, with which the page decodes; empty for one that cannot be exported."""
+    run = await _open_run(request)
+    return Response(await run.decoder(), media_type="application/octet-stream")
 
 
 async def _images(request: Request) -> Response:

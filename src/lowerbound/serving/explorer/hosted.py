@@ -25,12 +25,13 @@ def host_explorer(
     opens_browser: bool = True,
     show: Callable[[str], None] = print,
     device: str = "auto",
+    engine: str = "auto",
     data: str = "",
     data_dir: str = "",
 ) -> None:
     """Serve the explorer of a run, or of a folder of runs, until Ctrl-C; `show` is called with its address."""
     access = access_for(host, token_file)
-    page = application(run, access=access, data=data, data_dir=data_dir, device=device)
+    page = application(run, access=access, data=data, data_dir=data_dir, device=device, engine=engine)
 
     with ExitStack() as opening:
 

@@ -24,6 +24,7 @@ from lowerbound.serving.explorer.epochs import describe_frames
 from lowerbound.serving.explorer.latents import Latents, stored_latents, widest_axes
 from lowerbound.serving.explorer.loaded_run import LoadedRun, results_or_reason
 from lowerbound.serving.explorer.messages import without_paths
+from lowerbound.serving.explorer.page_decoder import can_decode
 from lowerbound.serving.explorer.points import Dataset
 from lowerbound.serving.explorer.prior_geometry import prior_description
 from lowerbound.serving.explorer.projection import has_umap
@@ -57,7 +58,7 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "scores": [],
         "quantities": [],
         "frames": None,
-        "can": {"encode": False, "score": False, "sample": False, "images": False, "umap": False},
+        "can": {"encode": False, "score": False, "sample": False, "decode": False, "images": False, "umap": False},
         "notes": ["No model yet: this run is still training, or was stopped."],
     }
 
@@ -138,6 +139,7 @@ def _can(loaded: LoadedRun) -> dict[str, bool]:
         "encode": loaded.schema.has_pictures,
         "score": not loaded.model.is_deterministic,
         "sample": loaded.model.has_prior,
+        "decode": can_decode(loaded),
     }
 
 

@@ -37,6 +37,7 @@ class LoadedRun(LoadedModel):
     device: torch.device
     results: Arrays  # of results.safetensors; empty if there is none
     label_names: tuple[str, ...]  # of results.json
+    engine: str = "auto"  # "torch" if only the server may decode
 
     @property
     def latent_dim(self) -> int:
@@ -49,7 +50,7 @@ class LoadedRun(LoadedModel):
         return not (self.model.is_deterministic or self.model.why_not_real)
 
 
-def load_run(run: Path, device: str = "auto") -> LoadedRun:
+def load_run(run: Path, device: str = "auto", engine: str = "auto") -> LoadedRun:
     """A run that has a model; RunError if its files are damaged."""
     stored = read_stored(run)
     chosen = choose_device(device)
@@ -57,7 +58,7 @@ def load_run(run: Path, device: str = "auto") -> LoadedRun:
     trained.vae.to(chosen)
     results, _ = results_or_reason(run)
     label_names = tuple(results.context.get("data", {}).get("label_names", ()))
-    return LoadedRun(run, stored.content, stored.experiment, trained, chosen, results.arrays, label_names)
+    return LoadedRun(run, stored.content, stored.experiment, trained, chosen, results.arrays, label_names, engine)
 
 
 @torch.inference_mode()

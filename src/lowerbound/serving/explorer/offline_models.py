@@ -1,4 +1,4 @@
-"""models_of: the ONNX models of the offline page, which are the decoder with log p(z), and the whole model."""
+"""models_of: the ONNX models of the page, which are the decoder with log p(z), and the whole model."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from lowerbound.probability.prior import Prior
 from lowerbound.probability.simplex import LogisticNormal
 from lowerbound.probability.sphere import UniformOnSphere
 from lowerbound.serving.explorer.loaded_run import LoadedRun
-from lowerbound.serving.explorer.shared_weights import share_weights
+from lowerbound.serving.explorer.shared_weights import share_weights, with_outputs
 from lowerbound.serving.portable.latent_outputs import prior_log_density
 from lowerbound.serving.portable.onnx_form import onnx_bytes
 from lowerbound.serving.portable.parts import Part, decoder_part, exporting, reason_without_vae, vae_part
@@ -28,16 +28,32 @@ EXPORTABLE = DiagonalNormal | MixtureOfNormals | FlowNormal | UniformOnSphere | 
 
 def models_of(loaded: LoadedRun) -> dict[str, bytes]:
     """The decoder, with log p(z) if it can be exported, and for images the whole model, as ONNX."""
-    with exporting("model", loaded.model):
-        model = export_copy(loaded.model)
-    decoded = "best_guess" if loaded.layout == "table" else "mean"
-    outputs = {"decoder": (decoded, "log_prior"), "vae": VAE_OUTPUTS}
-    with exporting("decoder", model):
-        models = {"decoder": onnx_bytes(_decoder(model))}
+    model = _exportable(loaded)
+    models = {"decoder": _decoder_bytes(model)}
     if loaded.schema.has_pictures and not reason_without_encoder(model):
         with exporting("vae", model):
             models["vae"] = onnx_bytes(vae_part(model))
-    return share_weights(models, outputs)
+    return share_weights(models, {"decoder": _decoder_outputs(loaded), "vae": VAE_OUTPUTS})
+
+
+def decoder_model(loaded: LoadedRun) -> bytes:
+    """The decoder alone, as one ONNX file with its weights."""
+    return with_outputs(_decoder_bytes(_exportable(loaded)), _decoder_outputs(loaded))
+
+
+def _exportable(loaded: LoadedRun) -> VAE:
+    with exporting("model", loaded.model):
+        return export_copy(loaded.model)
+
+
+def _decoder_bytes(model: VAE) -> bytes:
+    with exporting("decoder", model):
+        return onnx_bytes(_decoder(model))
+
+
+def _decoder_outputs(loaded: LoadedRun) -> tuple[str, ...]:
+    """The outputs that the page displays."""
+    return ("best_guess" if loaded.layout == "table" else "mean", "log_prior")
 
 
 def _decoder(model: VAE) -> Part:

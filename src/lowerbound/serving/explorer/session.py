@@ -17,9 +17,11 @@ from jaxtyping import Float32
 
 from lowerbound.foundation.errors import DataError, LowerboundError, RunError, UsageError
 from lowerbound.foundation.run_identity import MODEL
+from lowerbound.inference.engine import check_engine
 from lowerbound.serving.explorer.latents import Latents, encode_chunk, join_chunks, stored_latents
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, decode, decoding_batch_size, load_run
 from lowerbound.serving.explorer.messages import without_paths
+from lowerbound.serving.explorer.page_decoder import decoder_program
 from lowerbound.serving.explorer.points import Dataset, chunks_of, load_points, reason_unavailable
 from lowerbound.serving.explorer.projection import umap_plane
 from lowerbound.serving.explorer.run_folder import FileVersion, RunEntry, RunFolder, version_of
@@ -65,6 +67,10 @@ class OpenRun:
         """The latents of all examples in a plane, by UMAP."""
         return await self._once("umap", self._project)
 
+    async def decoder(self) -> bytes:
+        """The decoder with which a page decodes, as ONNX; empty if there is none."""
+        return await self._once("decoder", self._export)
+
     def start_loading(self) -> bool:
         """Start to read the examples unless that has begun; whether the result is still to come."""
         return not self._task("points", self._load).done()
@@ -101,6 +107,10 @@ class OpenRun:
             remedy = "Then restart the explorer with --data PATH."
             raise DataError(f"{reason_unavailable(self.loaded, error, self.data)} {remedy}") from error
 
+    async def _export(self) -> bytes:
+        # In a separate thread, which waits for a process.
+        return await asyncio.to_thread(decoder_program, self.loaded)
+
     async def _project(self) -> Float32[np.ndarray, "n 2"]:
         # In a thread of its own, because it may take minutes.
         return await asyncio.to_thread(umap_plane, (await self.latents()).mean)
@@ -123,11 +133,14 @@ class OpenRun:
 class Explorer:
     """The runs of a folder, those that are open, and the workers that compute."""
 
-    def __init__(self, root: Path, data: str = "", data_dir: str = "", device: str = "auto") -> None:
+    def __init__(
+        self, root: Path, data: str = "", data_dir: str = "", device: str = "auto", engine: str = "auto"
+    ) -> None:
+        check_engine(engine)
         self.folder = RunFolder(root)
         if data and not self.folder.is_single:
             raise UsageError(f"{root} contains several runs; give the one whose data were moved.", hint="data")
-        self.data, self.data_dir, self.device = data, data_dir, device
+        self.data, self.data_dir, self.device, self.engine = data, data_dir, device, engine
         self.open_runs: OrderedDict[Path, OpenRun] = OrderedDict()
         self.opening = asyncio.Lock()
         # One thread for a few latents; half of the cores for the rest, so that a training can run at the same time.
@@ -171,7 +184,7 @@ class Explorer:
 
     async def _load(self, entry: RunEntry) -> LoadedRun:
         try:
-            return await self.batch_worker(partial(load_run, entry.path, self.device))
+            return await self.batch_worker(partial(load_run, entry.path, self.device, self.engine))
         except LowerboundError as error:
             reason = without_paths(str(error), entry.path)
             self.folder.mark_broken(entry.path, reason)

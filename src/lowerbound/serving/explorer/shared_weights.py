@@ -36,6 +36,14 @@ def share_weights(models: Mapping[str, bytes], outputs: Mapping[str, tuple[str, 
     return {**slim, WEIGHTS: bytes(weights)}
 
 
+def with_outputs(content: bytes, names: tuple[str, ...]) -> bytes:
+    """A model with only the given outputs."""
+    model = import_onnx().load_from_string(content)
+    _keep_outputs(model, names)
+    slim: bytes = model.SerializeToString(deterministic=True)
+    return slim
+
+
 def _keep_outputs(model: "onnx.ModelProto", names: tuple[str, ...]) -> None:
     """Drop all other outputs, so that they are never computed."""
     kept = [value for value in model.graph.output if value.name in names]

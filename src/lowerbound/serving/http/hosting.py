@@ -36,6 +36,7 @@ MAX_HEAD_SECONDS = 20
 MAX_HEAD_BYTES = 2**16
 FRAMING = 16  # bytes around each byte of a body: a chunk may be a single byte, with its length and two line ends
 ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)
+MAX_UNREAD = 2**20  # bytes of a body that have arrived and wait for the application, which reads at once
 MAX_CONNECTIONS = 4096
 
 
@@ -233,6 +234,9 @@ class _Connection(HttpToolsProtocol):
         self.overhead_bytes -= len(body)
         self.body_bytes += len(body)
         super().on_body(body)
+        # uvicorn stops reading at 64 KiB, so that a body of a megabyte takes a dozen turns between client and server.
+        if self.cycle is not None and len(self.cycle.body) <= MAX_UNREAD and not self.pipeline:
+            self.flow.resume_reading()
 
     def on_message_complete(self) -> None:
         self.overhead_bytes = self.body_bytes = 0

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ import torch
 from jaxtyping import Float32
 
 from lowerbound.evaluation.results import read_results
+from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.inference.engine import check_engine, choose_engine, on_generated
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
 from lowerbound.runs.trained_model import TrainedModel, load
@@ -20,6 +24,7 @@ from lowerbound.serving.service.operations import OPERATIONS, Operation, Signatu
 from lowerbound.training.checkpoint import model_checksum
 
 VERSION_DIGITS = 12
+NUM_EXPECTED = 1_000_000  # examples that a service computes: enough to export all but the smallest networks
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -31,6 +36,7 @@ class ServedModel(LoadedModel):
     version: str
     trained: TrainedModel
     test_example: Float32[np.ndarray, "1 *event"] | None = None  # an image of the test split, from the run's results
+    engine_notes: tuple[str, ...] = ()  # what computes its networks, unless it is PyTorch
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +51,12 @@ class Endpoint:
         """RUN.operation."""
         return f"{self.served.name}.{self.operation.name}"
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Signature, ...]:
         """The input tensors."""
         return self.operation.inputs(self.served.model)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Signature, ...]:
         """The output tensors, some of which are returned only on request."""
         return self.operation.outputs(self.served.model)
@@ -76,8 +82,9 @@ def catalogue_of(runs: Sequence[ServedModel]) -> Catalogue:
     return Catalogue({served.name: served for served in runs}, {endpoint.name: endpoint for endpoint in endpoints})
 
 
-def load_runs(arguments: Sequence[str], device: str = "auto") -> list[ServedModel]:
-    """Runs given as DIRECTORY or NAME=DIRECTORY; UsageError if two have the same name."""
+def load_runs(arguments: Sequence[str], device: str = "auto", engine: str = "auto") -> list[ServedModel]:
+    """Runs given as DIRECTORY or NAME=DIRECTORY, computed by `engine`; UsageError if two have the same name."""
+    check_engine(engine)
     chosen = choose_device(device)
     named = [_name_and_path(argument) for argument in arguments]
     for position, (name, path) in enumerate(named):
@@ -85,7 +92,10 @@ def load_runs(arguments: Sequence[str], device: str = "auto") -> list[ServedMode
         if twin is not None:
             raise UsageError(f"{twin} and {path} would both be served as {name!r}; give one as NAME={path}.")
     with with_one_thread():
-        return [_load(name, path, chosen) for name, path in named]
+        loaded = [(path, _load(name, path, chosen)) for name, path in named]
+    # As the requests will be computed: in a thread that has its own team.
+    with kept_memory(in_threads=True), ThreadPoolExecutor(1, "engines") as thread:
+        return [thread.submit(_with_engine, path, served, chosen, engine).result() for path, served in loaded]
 
 
 @contextmanager
@@ -124,6 +134,13 @@ def _load(name: str, path: Path, device: torch.device) -> ServedModel:
     trained = load(path)
     trained.vae.to(device).requires_grad_(False)
     return ServedModel(name, model_checksum(path)[:VERSION_DIGITS], trained, _test_example(path, trained))
+
+
+def _with_engine(path: Path, served: ServedModel, device: torch.device, engine: str) -> ServedModel:
+    """A served model with the networks that compute it fastest."""
+    passes = dict.fromkeys(("encoder", "decoder"), NUM_EXPECTED)
+    chosen = choose_engine(engine, path, served.model, passes, on_generated, device)
+    return replace(served, trained=replace(served.trained, vae=chosen.model), engine_notes=chosen.notes)
 
 
 def _test_example(path: Path, trained: TrainedModel) -> Float32[np.ndarray, "1 *event"] | None:

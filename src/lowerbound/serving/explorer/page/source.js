@@ -1,6 +1,7 @@
 // The data source of the page: requests to the server. In the offline page, offline_source.js takes its place.
 
 import { asCodes } from "explorer/codes.js";
+import { createDecoder } from "explorer/page_decoder.js";
 import { readTensors } from "explorer/safetensors.js";
 
 const TOKEN_KEY = "lowerbound-token";
@@ -59,19 +60,32 @@ async function reportURL(id) {
   return URL.createObjectURL(new Blob([NO_SCRIPTS, report], { type: "text/html;charset=utf-8" }));
 }
 
+/** What decodes the latents of each run, which needs its description. */
+const decoders = new Map();
+
+const decode = async (id, z) => displayed(await tensors(`${of(id)}/decode`, raw(new Float32Array(z))));
+const decoderModel = async (id) => (await request(`${of(id)}/decoder`)).arrayBuffer();
+
+/** The description of a run; `isBrief` does not wait for the data, without which it is incomplete. */
+async function info(id, isBrief = false) {
+  const about = await json(`${of(id)}${isBrief ? "?wait=false" : ""}`);
+  if (!decoders.has(id) && about.can.decode)
+    decoders.set(id, createDecoder(about, () => decoderModel(id), (z) => decode(id, z)));
+  return about;
+}
+
 export async function openSource() {
   return {
     isOffline: false,
     runs: async () => (await json("/api/runs")).runs,
-    /** The description of a run; `isBrief` does not wait for the data, without which it is incomplete. */
-    info: (id, isBrief = false) => json(`${of(id)}${isBrief ? "?wait=false" : ""}`),
+    info,
     /** The codes of the test examples in the results. */
     storedCodes: async (id) => asCodes(await tensors(`${of(id)}/codes/stored`)),
     /** The codes from a row on, as many as are available. */
     codes: async (id, row = 0) => asCodes(await tensors(`${of(id)}/codes?after=${row}`)),
     values: async (id, name) => (await tensors(`${of(id)}/values?name=${encodeURIComponent(name)}`)).values.data,
     umap: async (id) => (await tensors(`${of(id)}/umap`)).plane.data,
-    decode: async (id, z) => displayed(await tensors(`${of(id)}/decode`, raw(new Float32Array(z)))),
+    decode: (id, z) => (decoders.get(id) ?? ((latents) => decode(id, latents)))(z),
     priorContours: (id, axes) => json(`${of(id)}/prior?axes=${axes.join(",")}`),
     images: async (id, indices) => displayed(await tensors(`${of(id)}/images?indices=${indices.join(",")}`)),
     point: (id, index) => json(`${of(id)}/points/${index}`),
