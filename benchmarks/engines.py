@@ -17,6 +17,7 @@ import onnxruntime
 import torch
 from measuring import HIDDEN, digits, markdown, network, source, spread, with_quartiles, write_figures
 
+from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.seeding import generator
 from lowerbound.inference.engine import deviation
 from lowerbound.networks.onnx_network import OnnxNetwork, network_bytes
@@ -45,6 +46,7 @@ def main() -> None:
     print(table(cases), source(figures), path, sep="\n\n")
 
 
+@kept_memory()
 @torch.no_grad()
 def measured(original: torch.nn.Module, x: torch.Tensor, num_rounds: int) -> dict[str, Any]:
     """Seconds of both engines for a batch, their ratio in each round, and the export."""

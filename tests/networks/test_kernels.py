@@ -7,7 +7,8 @@ from torch import nn
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.networks.kernels import Conv2d, ConvTranspose2d, choose_kernels
+from lowerbound.networks import kernels
+from lowerbound.networks.kernels import Conv2d, ConvTranspose2d, Linear, choose_kernels
 from lowerbound.objectives.objective import Objective
 
 
@@ -72,6 +73,72 @@ def test_without_a_gradient_for_the_weights_that_for_the_input_is_the_same():
     x.requires_grad_()
     layer(x).backward(cotangent)
     torch.testing.assert_close(x.grad, expected)
+
+
+@pytest.fixture
+def by_onednn(monkeypatch):
+    """Products by oneDNN, whatever the processor; the number of them."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this torch does not have the operation")
+    calls = []
+    multiply = kernels.product
+    monkeypatch.setattr(kernels, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(kernels, "product", lambda *tensors: calls.append(1) or multiply(*tensors))
+    return calls
+
+
+def linear_layers(bias=True):
+    layer = Linear(96, 128, bias=bias)
+    plain = nn.Linear(96, 128, bias=bias)
+    plain.load_state_dict(layer.state_dict())
+    return layer, plain
+
+
+INPUTS = {
+    "rows": drawn(7, 96),
+    "one row": drawn(96),
+    "draws of rows": drawn(3, 5, 96),
+    "a transposed matrix": drawn(96, 7).T,
+    "one row, repeated": drawn(96).expand(4, 96),
+    "no rows": drawn(0, 96),
+}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_linear_layer_by_onednn_agrees_with_that_of_torch(by_onednn, name, bias):
+    layer, plain = linear_layers(bias)
+    x = INPUTS[name].float()
+    cotangent = drawn(*plain(x).shape, stream="cotangent").float()
+    found, expected = (values_and_gradients(each, x, cotangent) for each in (layer, plain))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert len(by_onednn) == (3 if x.numel() else 0)
+
+
+def test_of_a_linear_layer_the_second_derivative_is_that_of_torch(by_onednn):
+    hessians = []
+    for layer in linear_layers():
+        x = INPUTS["rows"].float().requires_grad_()
+        (first,) = torch.autograd.grad(layer(x).sin().sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), x)
+        hessians.append(second)
+    assert len(by_onednn) > 2
+    torch.testing.assert_close(*hessians, rtol=1e-4, atol=1e-5)
+
+
+def test_where_onednn_is_not_called_a_linear_layer_is_that_of_torch(by_onednn):
+    layer, plain = linear_layers()
+    x = INPUTS["rows"].float()
+    assert torch.equal(torch.func.vmap(layer)(x), torch.func.vmap(plain)(x))
+    jacobian = torch.func.jacrev(layer)(x[0])
+    torch.testing.assert_close(jacobian, plain.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), plain(x))
+    choose_kernels(layer, fast=False)
+    assert torch.equal(layer(x), plain(x))
+    assert torch.equal(layer.double()(x.double()), plain.double()(x.double()))
+    assert by_onednn == []
 
 
 def loss_and_gradients(model, fast):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.networks.dense import ACTIVATIONS, Encoder
-from lowerbound.networks.kernels import Conv2d, ConvTranspose2d
+from lowerbound.networks.kernels import Conv2d, ConvTranspose2d, Linear
 
 
 def stage_sizes(height: int, width: int, num_stages: int) -> list[tuple[int, int]]:
@@ -72,7 +72,7 @@ class ConvolutionalDecoder(ImageDecoder):
         sizes = stage_sizes(height, width, len(channels))[::-1]
         filters = channels[::-1]
         layers: list[nn.Module] = [
-            nn.Linear(latent_dim, filters[0] * math.prod(sizes[0])),
+            Linear(latent_dim, filters[0] * math.prod(sizes[0])),
             ACTIVATIONS[activation](),
             nn.Unflatten(-1, (filters[0], *sizes[0])),
         ]

@@ -8,13 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.networks.initialisation import heads
+from lowerbound.networks.kernels import Linear
 
 
 def dense_stack(in_features: int, hidden: tuple[int, ...], activation: str = "relu") -> list[nn.Module]:
     """Fully connected layers of the given widths, an activation after each."""
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Linear(in_features, width), ACTIVATIONS[activation]()]
+        layers += [Linear(in_features, width), ACTIVATIONS[activation]()]
         in_features = width
     return layers
 
@@ -61,7 +62,7 @@ class DenseDecoder(nn.Module):
         super().__init__()
         last = hidden[-1] if hidden else latent_dim
         self.body = nn.Sequential(*dense_stack(latent_dim, hidden, activation))
-        self.output = nn.Linear(last, math.prod(raw_shape))
+        self.output = Linear(last, math.prod(raw_shape))
         self.raw_shape = raw_shape
 
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:

@@ -12,6 +12,7 @@ from torch import Generator, nn
 
 from lowerbound.foundation.allocator import memory_of_machine
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.networks.kernels import Linear
 
 Network = TypeVar("Network", bound=nn.Module)
 WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -54,9 +55,9 @@ def glorot_uniform(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator
         module.bias.zero_()
 
 
-def heads(in_features: int, head_sizes: tuple[int, ...]) -> nn.Linear:
+def heads(in_features: int, head_sizes: tuple[int, ...]) -> Linear:
     """One matrix product for all heads of an encoder (mean, log-variance); faster than a layer for each."""
     sizes = tuple(size for size in head_sizes if size)  # one latent has no covariances
-    layer = nn.Linear(in_features, sum(sizes))
+    layer = Linear(in_features, sum(sizes))
     layer.head_sizes = sizes  # type: ignore[assignment]
     return layer

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lowerbound.networks.convolutional import ImageDecoder, stage_sizes
 from lowerbound.networks.dense import ACTIVATIONS, Encoder, dense_stack
+from lowerbound.networks.kernels import Linear
 
 MAX_GROUPS = 8
 DEEPEST_SIDE = 4  # pixels at which halving stops, approximately
@@ -107,7 +108,7 @@ class ResidualDecoder(ImageDecoder):
         filters = channels[::-1]
         layers: list[nn.Module] = [
             *dense_stack(latent_dim, hidden[::-1], activation),
-            nn.Linear(hidden[0] if hidden else latent_dim, filters[0] * math.prod(sizes[0])),
+            Linear(hidden[0] if hidden else latent_dim, filters[0] * math.prod(sizes[0])),
             nn.Unflatten(-1, (filters[0], *sizes[0])),
         ]
         for index, size in enumerate(sizes[1:]):
