@@ -5,7 +5,7 @@
 For each digit a model with two latents is trained on the others; its validation images, of those digits too, calibrate
 the scores. AUROC of each score: the left-out digit's test images against the other digits', and all of the latter
 against a hundred all-black images, images of uniform noise, and of Gaussian noise around 1/2 with deviation 1/4,
-clipped to [0, 1]. Two processes of one thread each. Writes benchmarks/results/anomalies.json after each digit.
+clipped to [0, 1]. Two processes of one thread each. Writes benchmarks/results/MACHINE/anomalies.json after each digit.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--set", nargs="+", default=[], dest="settings", help="override settings of this script")
     parser.add_argument("--importance", action="store_true", help="also compute the importance-weighted score (slow)")
-    parser.add_argument("--out", type=Path, help="output file; default: results/anomalies.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/MACHINE/anomalies.json")
     arguments = parser.parse_args()
     given = parse_settings(arguments.settings)
     settings = merge(SETTINGS, {"training": {"num_epochs": arguments.epochs}})

@@ -5,7 +5,7 @@
 Networks of the recipes `conv` and `dense` for grey images of 28×28, with new weights; PyTorch with its fast kernels.
 Both have the same number of threads and alternate; times are processor time with one thread, so that other processes
 matter little. For each round the speed-up of ONNX Runtime over PyTorch, and the seconds of an export. Writes
-benchmarks/results/engines.json.
+benchmarks/results/MACHINE/engines.json.
 """
 
 import argparse

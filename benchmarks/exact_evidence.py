@@ -4,7 +4,7 @@
 
 Every setting runs in its own process of one thread, one at a time, so that its peak memory is measured separately.
 Memory is that of the sums beyond model and data, from Linux's peak of the resident set, which is reset
-once both are loaded. Writes benchmarks/results/exact_evidence.json.
+once both are loaded. Writes benchmarks/results/MACHINE/exact_evidence.json.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import write_figures
 
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation import lattice, quadrature
 from lowerbound.foundation.numerics import mean_and_standard_error
-from lowerbound.foundation.text_files import write_json
 from lowerbound.runs.run_data import own_splits
 from lowerbound.training.checkpoint import load_model
 
@@ -28,7 +28,6 @@ TOLERANCES = (1e-1, 1e-2, 1e-3)  # nats
 PAIRS_PER_TABLE = (512, 2048, 8192, 32768)
 CELLS_PER_AXIS = (8, 16, 32)
 MIB = 2**20
-RESULTS = Path(__file__).parent / "results" / "exact_evidence.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--num-images", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="output file; default: results/MACHINE/exact_evidence.json")
     arguments = parser.parse_args()
     # Each task has its own worker process, so that its peak memory is measured separately.
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         measured = {path: measure_run(pool, path, sorted(arguments.num_images)) for path in arguments.runs}
-    write_json(arguments.out, {"threads": 1, "memory": "MiB beyond model and data", "runs": measured})
-    print(arguments.out)
+    figures = {"threads": 1, "memory": "MiB beyond model and data", "runs": measured}
+    path, _ = write_figures("exact_evidence", figures, arguments.out)
+    print(path)
 
 
 def measure_run(pool: Any, path: str, nums_images: list[int]) -> dict[str, list[dict[str, Any]]]:

@@ -5,7 +5,7 @@
 The real loop on MNIST images. A piece is turned off in one of two trainings in the same process, which
 alternate in windows of steps; process-wide settings (memory) are compared between two alternating
 processes. Numbers are medians of the rounds' ratios of time without the piece to time with it. Writes
-benchmarks/results/fast_paths.json.
+benchmarks/results/MACHINE/fast_paths.json.
 """
 
 import argparse
@@ -79,7 +79,7 @@ MEMORY = [*CONV, ("dense", 128, "float32")]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=positive, default=7)
-    parser.add_argument("--out", type=Path, help="output file; default: results/fast_paths.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/MACHINE/fast_paths.json")
     arguments = parser.parse_args()
     splits = lb.load_data(DataConfig(source="mnist", validation="test"))
     rows = [

@@ -5,7 +5,7 @@
 Two questions. For one trained decoder: how much closer does the best full-covariance normal of each test image come to
 log p(x) than the best diagonal one (Cremer, Li and Duvenaud, arXiv:1801.03558, whose approximation gap is the rest)?
 And for whole trainings of the `dense` recipe that differ only in the posterior: by how much do their test ELBOs
-differ, paired image by image? Writes benchmarks/results/full_covariance.json.
+differ, paired image by image? Writes benchmarks/results/MACHINE/full_covariance.json.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import write_figures
 from torch import Tensor, nn
 
 import lowerbound as lb
@@ -24,13 +25,10 @@ from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
 from lowerbound.evaluation.quadrature import exact_evidence
 from lowerbound.evaluation.results import read_results
 from lowerbound.foundation.numerics import mean_and_standard_error
-from lowerbound.foundation.text_files import write_json
 from lowerbound.models.vae import VAE
 from lowerbound.probability.posteriors import FullNormalPosterior
 from lowerbound.runs.finished_run import Run
-from lowerbound.training.state import machine
 
-RESULTS = Path(__file__).parent / "results" / "full_covariance.json"
 POSTERIORS = ("diagonal-normal", "full-normal")
 NUM_IMAGES = 200  # first of the test split, for gaps and evidence
 EXACT_LATENTS = 2
@@ -51,7 +49,7 @@ def main() -> None:
         path = options.out / f"{latent_dim}-latents-seed-{seed}"
         measured = measure(latent_dim, seed, options.epochs, path, splits)
         found.append({"latents": latent_dim, "seed": seed, **measured})
-        write_json(RESULTS, {"runs": found, "epochs": options.epochs, "machine": machine("cpu")})
+        write_figures("full_covariance", {"runs": found, "epochs": options.epochs})
         print(found[-1], flush=True)
 
 

@@ -7,7 +7,7 @@ epochs       seconds for 60,000 images of 28 x 28; goals: below 0.3 s (conv) and
 resumption   whether a run that was interrupted and resumed has the weights of an uninterrupted one, bit for bit
 burda        `burda-iwae` with 50 draws, evaluated with 5,000; goals: -log p(x) at most 84.78, 25 active units; hours
 
-Writes benchmarks/results/gpu.json after each part. With --device cpu and few images it tests itself:
+Writes benchmarks/results/MACHINE/gpu.json after each part. With --device cpu and few images it tests itself:
 python benchmarks/gpu.py --parts agreement epochs resumption --device cpu --images 640
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import RESULTS, network, noise_images, seconds_per_step, spread, training, write_figures
+from measuring import network, noise_images, seconds_per_step, spread, training, write_figures
 from side_by_side import positive
 
 import lowerbound as lb
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--images", type=positive, default=EPOCH)
-    parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/MACHINE/gpu.json")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no GPU; --device cpu tests this script without one")

@@ -6,7 +6,7 @@ All images are returned as arrays. Every program uses its own fastest way, deter
 lowerbound and plain PyTorch in batches of 125 or 500; Keras by predict() with batches of 32, its default, 128 or 512,
 for one image by predict(), predict_on_batch(), or the model called directly. Seconds for all images, and the median
 seconds of many calls with one image; for each round the speed-up of lowerbound over each peer. Writes
-benchmarks/results/inference.json after each case.
+benchmarks/results/MACHINE/inference.json after each case.
 """
 
 import argparse

@@ -8,6 +8,7 @@ that slow periods of the machine affect all of them. Peak memory is Linux's, of 
 import math
 import os
 import platform
+import re
 import shlex
 import statistics
 import sys
@@ -35,6 +36,7 @@ from lowerbound.training.state import machine
 
 MIB = 2**20
 RESULTS = Path(__file__).parent / "results"
+FAMILIES = ("xeon", "epyc")
 LOAD_BEFORE = os.getloadavg()[0]  # runnable processes, mean over the minute before this one started
 HIDDEN = {"conv": (16,), "dense": (512,)}  # as the recipes of these names have it
 MAX_GRADIENT_NORM = 1000.0  # as in the recipes
@@ -139,9 +141,23 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def machine_name(processor: str, has_amx: bool) -> str:
+    """What the results of a machine are filed under: its family of processors, with AMX or without, like "xeon-amx"."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", "", processor.lower()))
+    family = next((family for family in FAMILIES if family in words), "-".join(words) or "unknown")
+    return f"{family}-amx" if has_amx else family
+
+
+def results_folder() -> Path:
+    """The folder of this machine's results."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    has_amx = any(capabilities.get(name, False) for name in ("amx_tile", "amx_bf16"))
+    return RESULTS / machine_name(machine("cpu")["processor"], has_amx)
+
+
 def write_figures(name: str, figures: dict[str, Any], out: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    """Write measurements to results/NAME.json with command, versions and machine; returns path and content."""
-    path = out or RESULTS / f"{name}.json"
+    """Write measurements to results/MACHINE/NAME.json with command, versions and machine; returns path and content."""
+    path = out or results_folder() / f"{name}.json"
     context = {
         "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
         "versions": {

@@ -5,7 +5,7 @@
 The convolutional network of 134,165 parameters on MNIST's 60,000 grey images at batch 32, its output bias starting at
 the mean image, the 10,000 test images evaluated after every epoch with one draw for each. Two trainings at a time, in
 processes of one thread each: seconds are comparable only within this table. Writes
-benchmarks/results/optimisers.json after each training.
+benchmarks/results/MACHINE/optimisers.json after each training.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=positive, default=5)
     parser.add_argument("--epochs", type=positive, default=4)
-    parser.add_argument("--out", type=Path, help="output file; default: results/optimisers.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/MACHINE/optimisers.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as in the worker processes, and as recorded in the results
     figures: dict[str, Any] = {"target": TARGET, "num_epochs": arguments.epochs, "curves": {way: {} for way in WAYS}}

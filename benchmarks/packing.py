@@ -71,7 +71,7 @@ def seconds(run: Callable[[Path, Path], None], folder: Path, out: Path) -> float
 
 
 def main() -> None:
-    """Measure, write results/packing.json and print the table."""
+    """Measure, write results/MACHINE/packing.json and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick

@@ -5,7 +5,7 @@
 Deviations are over the first test images of each run: the largest absolute difference, the largest relative one
 (absolute below 1), and the relative one of PyTorch's single precision from its double. Times: encoder and decoder at 1
 and 256 examples, both with the same number of threads, alternating; for each round the speed-up of ONNX Runtime over
-PyTorch. Writes benchmarks/results/portable_models.json.
+PyTorch. Writes benchmarks/results/MACHINE/portable_models.json.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     LOWERBOUND_DATA=DIR python benchmarks/probes.py runs/best-2d runs/burda-vae
 
 Both probes are fitted on the run's training examples, the latents' posterior means or the pixels standardised, and
-evaluated on its test examples. The pixels are those of the first run. Writes benchmarks/results/probes.json.
+evaluated on its test examples. The pixels are those of the first run. Writes benchmarks/results/MACHINE/probes.json.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from lowerbound.training.checkpoint import load_model
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, help="output file; default: results/probes.json")
+    parser.add_argument("--out", type=Path, help="output file; default: results/MACHINE/probes.json")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"probes": {}}
     for index, run in enumerate(arguments.runs):

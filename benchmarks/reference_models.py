@@ -3,7 +3,7 @@
     LOWERBOUND_DATA=DIR python benchmarks/reference_models.py --out runs/reference
 
 Two recipes at a time are trained in parallel in processes of one thread each, so that the ratio of their wall times
-is measured under the same conditions. Writes benchmarks/results/reference_models.json.
+is measured under the same conditions. Writes benchmarks/results/MACHINE/reference_models.json.
 """
 
 import argparse
@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import write_figures
 
 import lowerbound as lb
 from lowerbound.foundation.progress import Progress
-from lowerbound.foundation.text_files import write_json
 from lowerbound.runs.finished_run import Run
 from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.run import Callbacks
 
 RECIPES = ("tutorial-conv", "conv", "tutorial-dense", "dense")
-RESULTS = Path(__file__).parent / "results" / "reference_models.json"
 
 
 def main() -> None:
@@ -33,8 +32,8 @@ def main() -> None:
         measured = dict(zip(RECIPES, pool.map(measure, RECIPES, [out / name for name in RECIPES]), strict=True))
     seconds = {name: figures["seconds"] for name, figures in measured.items()}
     ratios = {"wall time of conv / tutorial-conv": seconds["conv"] / seconds["tutorial-conv"]}
-    write_json(RESULTS, {"ratios": ratios, "recipes": measured})
-    print(RESULTS)
+    path, _ = write_figures("reference_models", {"ratios": ratios, "recipes": measured})
+    print(path)
 
 
 def measure(recipe: str, path: Path) -> dict[str, Any]:

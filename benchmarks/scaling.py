@@ -30,7 +30,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import alone, digits, markdown, noise_images, resident_mib, seconds_per_step, source, write_figures
+from measuring import (
+    alone,
+    digits,
+    markdown,
+    noise_images,
+    resident_mib,
+    results_folder,
+    seconds_per_step,
+    source,
+    write_figures,
+)
 
 import lowerbound as lb
 from lowerbound.data.batches import Batches
@@ -342,7 +352,7 @@ PARTS = {"sizes": sizes, "ranks": ranks, "curves": curves, "amplification": ampl
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measure, and write benchmarks/results/scaling.json; parts that are left out keep their figures."""
+    """Measure, and write benchmarks/results/MACHINE/scaling.json; parts that are left out keep their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--folder", default=None, help="where temporary data go")
@@ -358,7 +368,7 @@ def main(words: Sequence[str] | None = None) -> None:
         else:
             ranks_job(given[0], int(given[1]), int(given[2]))
         return
-    path = Path(__file__).parent / "results" / "scaling.json"
+    path = results_folder() / "scaling.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     figures = {name: before[name] for name in PARTS if name in before}
     for name in arguments.parts:

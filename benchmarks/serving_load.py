@@ -10,7 +10,7 @@ memory every second. The benchmark fails unless
     every status is 200 or 503, and no connection breaks,
     memory is constant: its maximum in the last third is at most 2 % above that in the second third.
 
-Writes benchmarks/results/serving_load.json.
+Writes benchmarks/results/MACHINE/serving_load.json.
 """
 
 import argparse

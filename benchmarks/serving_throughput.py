@@ -14,7 +14,7 @@ cores, and only one is busy at a time.
 
 The client waits while the server works, so that its processor time (user and system, all threads) does not overlap with
 the server's. Without --run, a `conv` trained on a few images of noise is served, which takes as long as any other.
-Writes benchmarks/results/serving_throughput.json.
+Writes benchmarks/results/MACHINE/serving_throughput.json.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from measuring import LOAD_BEFORE, RESULTS, spread
+from measuring import LOAD_BEFORE, results_folder, spread
 
 from lowerbound.data.sources import Examples
 from lowerbound.foundation.errors import LowerboundError
@@ -200,7 +200,7 @@ def header(workers: Mapping[str, Worker], unit: str) -> Figures:
 def parser_of(description: str | None, name: str) -> argparse.ArgumentParser:
     """Argument parser with the common options of comparisons."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
+    parser.add_argument("--out", type=Path, default=results_folder() / f"{name}.json")
     return parser
 
 

@@ -2,8 +2,9 @@
 
     python benchmarks/tables.py
 
-NAME is that of a result, benchmarks/results/NAME.json, and of a function in TABLES. A block without a result stays as
-it is; a result without a block is named. Running it twice changes nothing.
+NAME is that of a result, benchmarks/results/MACHINE/NAME.json, and of a function in TABLES. A block shows every machine
+that has the result, one after another. A block without a result stays as it is; a result without a block is named.
+Running it twice changes nothing.
 """
 
 import argparse
@@ -30,6 +31,12 @@ FASTEST = ("lowerbound float32", "lowerbound bfloat16")
 PEERS = {"keras": "Keras", "plain torch": "plain PyTorch"}
 """Names of programs within a phrase."""
 
+MACHINES = {"xeon-amx": "Xeon with AMX", "epyc": "EPYC without AMX"}
+"""Titles of the machines that have one; others are called by their folder's name."""
+
+FIRST = "xeon-amx"
+"""The machine that is shown before all others, which follow by name."""
+
 DOCUMENT = ROOT.parent / "docs" / "performance.md"
 Figures = dict[str, Any]
 
@@ -41,19 +48,33 @@ def main() -> None:
     arguments = parser.parse_args()
     before = text = arguments.document.read_text(encoding="utf-8")
     for name, render in TABLES.items():
-        path = arguments.results / f"{name}.json"
-        if not path.is_file():
-            print(f"{name}: {path} does not exist; its table is not changed.", file=sys.stderr)
+        paths = sorted(arguments.results.glob(f"*/{name}.json"), key=in_order)
+        if not paths:
+            print(f"{name}: no {arguments.results}/*/{name}.json exists; its table is not changed.", file=sys.stderr)
             continue
         try:
-            text = with_table(text, name, render(read_json(path)))
+            text = with_table(text, name, "\n\n".join(of_machine(path, render) for path in paths))
         except LowerboundError as error:
             print(f"{name}: {error}", file=sys.stderr)
-        except LookupError as error:
-            print(f"{name}: {path} has no {error}; run the benchmark again.", file=sys.stderr)
     if text != before:
         write_text(arguments.document, text)
     print(f"{arguments.document}: {'written' if text != before else 'unchanged'}")
+
+
+def in_order(path: Path) -> tuple[bool, str]:
+    """A key that sorts results by machine."""
+    return path.parent.name != FIRST, path.parent.name
+
+
+def of_machine(path: Path, render: Callable[[Figures], str]) -> str:
+    """The title of the machine that a result is of, where the result comes from, and its table."""
+    try:
+        # The last paragraph of every table says where it comes from.
+        table, _, provenance = render(read_json(path)).rpartition("\n\n")
+    except LookupError as error:
+        raise LowerboundError(f"{path} has no {error}; run the benchmark again.") from error
+    title = MACHINES.get(path.parent.name, path.parent.name)
+    return f"**{title}.** {provenance}\n\n{table}"
 
 
 def with_table(text: str, name: str, table: str) -> str:

@@ -3,7 +3,7 @@
     python benchmarks/thread_counts.py [--rounds 3]
 
 Random images of 28 x 28. The numbers of threads alternate within a round. "chosen" is what a run would use that is
-started then. Writes benchmarks/results/thread_counts.json.
+started then. Writes benchmarks/results/MACHINE/thread_counts.json.
 """
 
 import argparse

@@ -8,7 +8,7 @@ the 10,000 test images evaluated after every epoch with one draw for each, and n
 its time is a lower bound. Wall time starts at the first step and includes the evaluation. Tracing and first calls are
 warmed up before: in Keras on the model itself, which is then reset, in lowerbound on another model. Finally lowerbound
 runs once more for each seed, with its schedule filling the time that Keras needed. Writes
-benchmarks/results/time_to_quality.json after each run; --continue keeps the runs that it already holds.
+benchmarks/results/MACHINE/time_to_quality.json after each run; --continue keeps the runs that it already holds.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 A round is one epoch of each program over the same MNIST images, after a first one that is not counted; every program
 has its own model, data and optimiser in its own process. Results are microseconds per image, and the speed-up of
-lowerbound in each round. Writes benchmarks/results/training_throughput.json after each case.
+lowerbound in each round. Writes benchmarks/results/MACHINE/training_throughput.json after each case.
 """
 
 import argparse
