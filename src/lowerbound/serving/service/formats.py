@@ -109,7 +109,7 @@ def _table(columns: tuple[Column, ...], rows: Sequence[JsonObject]) -> RawTable:
 
 
 def _in_stored_units(served: ServedModel, examples: np.ndarray) -> np.ndarray:
-    """As stored_units.to_stored_units, but with numpy alone: see `with_one_thread` in models."""
+    """As stored_units.to_stored_units, but with numpy alone: see `load_runs` in models."""
     schema = served.schema
     low, high = schema.range
     stored = low + (high - low) * examples if schema.is_scaled else examples

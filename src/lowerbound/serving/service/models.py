@@ -1,9 +1,8 @@
 """Served models: runs by name, versioned by checksum, with an endpoint for each operation of their models."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxtyping import Float32
 from lowerbound.evaluation.results import read_results
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import RunError, UsageError
+from lowerbound.foundation.threads import one_thread
 from lowerbound.inference.engine import check_engine, choose_engine, on_generated
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.run_data import read_stored
@@ -91,26 +91,13 @@ def load_runs(arguments: Sequence[str], device: str = "auto", engine: str = "aut
         twin = next((other for known, other in named[:position] if known == name), None)
         if twin is not None:
             raise UsageError(f"{twin} and {path} would both be served as {name!r}; give one as NAME={path}.")
-    with with_one_thread():
+    # OpenMP starts a team of threads for every thread that computes, and with more threads than cores they often wait
+    # for each other, so that forward passes take 1.3 times as long. Only the thread of forward passes may have a team.
+    with one_thread():
         loaded = [(path, _load(name, path, chosen)) for name, path in named]
     # As the requests will be computed: in a thread that has its own team.
     with kept_memory(in_threads=True), ThreadPoolExecutor(1, "engines") as thread:
         return [thread.submit(_with_engine, path, served, chosen, engine).result() for path, served in loaded]
-
-
-@contextmanager
-def with_one_thread() -> Iterator[None]:
-    """Limit torch to one thread within this context.
-
-    OpenMP starts a team of threads for every thread that computes, and with more threads than cores they often wait
-    for each other, so that forward passes take 1.3 times as long. Only the thread of forward passes may have a team.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _name_and_path(argument: str) -> tuple[str, Path]:

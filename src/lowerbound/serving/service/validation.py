@@ -4,7 +4,7 @@
     model scale      FP32 tensors: what the torch module takes
 
 All pass the same check as other inputs (models/support.py). Requests are read while another thread computes, and torch
-must not start threads of its own for it (see `with_one_thread` in models): numpy finds the minimum and maximum, which
+must not start threads of its own for it (see `load_runs` in models): numpy finds the minimum and maximum, which
 are sufficient for most likelihoods, and torch checks the others slice by slice.
 """
 

@@ -1,0 +1,183 @@
+"""Bits-back coding of blocks of images: their length is −ELBO, and the bits to start with come from the first images.
+
+An image is coded by popping z from what was coded before, by q(z|x), pushing x by p(x|z), and pushing z by p(z); it is
+read in reverse. The first images of a block find nothing to pop: they are coded directly, with z at the mean of q(z|x)
+on a coarser grid. A few images, the lanes, are coded together, so that networks compute them at once.
+
+Source: Townsend, Bird and Barber, "Practical lossless compression with latent variables using bits back coding",
+arXiv:1901.04866. Entropy coder: ANS, by the library constriction.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64, UInt32
+
+from lowerbound.compression.element_coding import ElementCoder, Levels, Raw
+from lowerbound.compression.entropy_coder import PRECISION, Model, Stack, normal, stack
+from lowerbound.compression.portable_tables import STEPS, exp_of
+from lowerbound.compression.rounded_networks import Exceptions, RoundedNetworks
+from lowerbound.foundation.errors import DataError
+from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
+
+SPREAD = 8  # standard deviations of the prior and of posteriors that the grid covers
+RESERVE = 64  # bits that stay when z is popped
+NARROWEST = 0.01  # share of posteriors that may be narrower than a step of the grid
+FINEST = 14  # most bits after the binary point of a latent
+MOST_MULTIPLES = 2**18  # of a step, on each side of 0
+LOG_VARIANCE_STEPS = round(LOG_VARIANCE_BOUND * STEPS)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The latents that can be coded: multiples of 2^-fineness up to a bound, coarser ones in images coded directly."""
+
+    fineness: int
+    coarseness: int  # fineness of the images coded directly
+    bound: int  # of |z|
+
+    @property
+    def family(self) -> Model:
+        """Normals on the fine grid, of any mean and deviation."""
+        most = self.bound << self.fineness
+        return normal(-most, most)
+
+    def prior(self, fineness: int) -> Model:
+        """The standard normal on a grid."""
+        most = self.bound << fineness
+        return normal(-most, most, 0.0, float(1 << fineness))
+
+    def nearest(self, z: Float64[np.ndarray, "image latent"], fineness: int) -> Int64[np.ndarray, "image latent"]:
+        """The nearest multiples, in steps."""
+        most = self.bound << fineness
+        return np.clip(np.rint(z * (1 << fineness)), -most, most).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Coded images: words of the entropy coder, the groups that were coded directly, and exceptions."""
+
+    words: UInt32[np.ndarray, " word"]
+    num_images: int
+    direct: tuple[int, ...]  # numbers of groups of lanes
+    exceptions: Exceptions = field(default_factory=Exceptions)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A block, and −ELBO of its images in nats, for the latents that were drawn."""
+
+    block: Block
+    negative_elbo: float
+
+
+class BlockCoder:
+    """Codes blocks with one model."""
+
+    def __init__(self, networks: RoundedNetworks, elements: ElementCoder, grid: Grid, lanes: int) -> None:
+        self.networks, self.elements, self.grid, self.lanes = networks, elements, grid, lanes
+        self.latent_dim = networks.model.latent_dim
+        self.longest = PRECISION * self.latent_dim * lanes  # bits to pop the latents of a group
+
+    def encode(self, levels: Levels, progress: Callable[[int], None] = lambda done: None) -> Coded:
+        """A block of images; `progress` is called with the number of those that are done."""
+        negative_elbo = 0.0
+        coder, exceptions, direct = stack(), Exceptions(), []
+        numbers = np.arange(len(levels))
+        posteriors = self.networks.encoded(self.elements.to_x(levels), numbers, exceptions, is_writing=True)
+        for group, start in enumerate(range(0, len(levels), self.lanes)):
+            rows = slice(start, start + self.lanes)
+            fineness = self.grid.fineness
+            if self._has_bits_for(coder, posteriors[rows]):
+                z = self._pop_by_posterior(coder, posteriors[rows])
+            else:
+                direct.append(group)
+                fineness = self.grid.coarseness
+                z = self.grid.nearest(posteriors[rows, : self.latent_dim] / STEPS, fineness)
+            latents = z / (1 << fineness)
+            raw = self.networks.decoded(latents, numbers[rows], exceptions, is_writing=True)
+            self.elements.encode(coder, raw, levels[rows])
+            coder.encode_reverse(z.ravel().astype(np.int32), self.grid.prior(fineness))
+            if group in direct[-1:]:
+                latents, raw = self._drawn(posteriors[rows], group)
+            negative_elbo += self._negative_elbo(latents, raw, posteriors[rows], levels[rows])
+            progress(start + len(z))
+        block = Block(coder.get_compressed(), len(levels), tuple(direct), exceptions)
+        return Coded(block, negative_elbo)
+
+    def _drawn(self, posterior: Raw, seed: int) -> tuple[Float64[np.ndarray, "image latent"], Raw]:
+        """Latents drawn from q(z|x) for −ELBO alone, and the decoder's outputs."""
+        mean, deviation = posterior_of(posterior, self.latent_dim)
+        z = mean + deviation * np.random.default_rng(seed).standard_normal(mean.shape)
+        return z, self.networks.decoded(z, np.arange(len(z)), Exceptions(), is_writing=True)
+
+    def _negative_elbo(self, z: Float64[np.ndarray, "image latent"], raw: Raw, posterior: Raw, levels: Levels) -> float:
+        """−log p(x|z) − log p(z) + log q(z|x) of images, by the densities of the model, not those of the coder."""
+        model = self.networks.model
+        x = torch.from_numpy(self.elements.to_x(levels)).reshape(-1, *model.event_shape)
+        likelihood = model.likelihood(torch.from_numpy(raw / STEPS).reshape(-1, *model.likelihood.raw_shape))
+        latents = torch.from_numpy(z)
+        log_q = model.posterior(torch.from_numpy(posterior / STEPS)).log_prob(latents)
+        terms = likelihood.log_prob(x) + model.prior.log_prob(latents) - log_q
+        return -float(terms.double().sum())
+
+    def decode(self, block: Block) -> Levels:
+        """The images of a block."""
+        exceptions, direct = block.exceptions, frozenset(block.direct)
+        coder = stack(block.words)
+        levels = np.zeros((block.num_images, self.elements.num_elements), np.int64)
+        for group in reversed(range(math.ceil(block.num_images / self.lanes))):
+            numbers = np.arange(group * self.lanes, min((group + 1) * self.lanes, block.num_images))
+            is_direct = group in direct
+            fineness = self.grid.coarseness if is_direct else self.grid.fineness
+            z = coder.decode(self.grid.prior(fineness), len(numbers) * self.latent_dim)
+            latents = z.reshape(len(numbers), self.latent_dim) / (1 << fineness)
+            raw = self.networks.decoded(latents, numbers, exceptions, is_writing=False)
+            levels[numbers] = found = self.elements.decode(coder, raw)
+            if not is_direct:
+                x = self.elements.to_x(found)
+                posterior = self.networks.encoded(x, numbers, exceptions, is_writing=False)
+                coder.encode_reverse(z, *self._posterior(posterior))
+        if not coder.is_empty():
+            raise DataError("bits are left over after the last image.")
+        return levels
+
+    def _has_bits_for(self, coder: Stack, posterior: Raw) -> bool:
+        """Whether the latents of a group can be popped."""
+        if coder.num_valid_bits() >= self.longest + RESERVE:
+            return True
+        trial = coder.clone()
+        self._pop_by_posterior(trial, posterior)
+        return bool(trial.num_valid_bits() >= RESERVE)
+
+    def _pop_by_posterior(self, coder: Stack, posterior: Raw) -> Int64[np.ndarray, "image latent"]:
+        """Latents drawn from q(z|x) with bits of the coder."""
+        z = coder.decode(*self._posterior(posterior))
+        return np.asarray(z, np.int64).reshape(len(posterior), self.latent_dim)
+
+    def _posterior(self, raw: Raw) -> tuple[Model, np.ndarray, np.ndarray]:
+        mean, deviation = posterior_of(raw, self.latent_dim)
+        scale = float(1 << self.grid.fineness)
+        return self.grid.family, (mean * scale).ravel(), (deviation * scale).ravel()
+
+
+def posterior_of(
+    raw: Int64[np.ndarray, "image raw"], latent_dim: int
+) -> tuple[Float64[np.ndarray, "image latent"], Float64[np.ndarray, "image latent"]]:
+    """Mean and standard deviation of q(z|x) from the encoder's outputs: a diagonal normal's mean and log-variance."""
+    log_variance = np.clip(raw[:, latent_dim:], -LOG_VARIANCE_STEPS, LOG_VARIANCE_STEPS)
+    return raw[:, :latent_dim] / STEPS, np.sqrt(exp_of(log_variance))
+
+
+def grid_for(mean: np.ndarray, deviation: np.ndarray, coarseness: int) -> Grid:
+    """A grid at least as fine as nearly all posteriors are wide."""
+    narrow = max(float(np.quantile(deviation, NARROWEST)), 2.0**-FINEST)
+    fineness = min(FINEST, max(coarseness, math.ceil(-math.log2(narrow))))
+    bound = math.ceil(max(SPREAD, float((np.abs(mean) + SPREAD * deviation).max())))
+    # The entropy coder gives each multiple a probability: most of its 2^24 are for the likely ones.
+    while fineness > coarseness and (bound << fineness) > MOST_MULTIPLES:
+        fineness -= 1
+    return Grid(fineness, min(coarseness, fineness), bound)

@@ -1,0 +1,250 @@
+"""Coding of x given p(x|z): each element as a few yes-or-no decisions, with the same probabilities on every machine.
+
+A level is found by halving the range of levels: is it in the upper half? Each decision has the probability of the upper
+half given both. So an element of 256 levels takes eight decisions, and both directions compute only the masses at
+the edges in question, instead of the probabilities of all levels. All elements take their first decision, then all
+their second, and so on, which makes each a few operations on whole arrays.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int32, Int64
+
+from lowerbound.compression.entropy_coder import PRECISION, Stack, decision
+from lowerbound.compression.portable_tables import RANGE, STEPS, exp_of, logistic_of
+from lowerbound.foundation.errors import UsageError
+from lowerbound.probability.likelihood import LOG_R_RANGE, MAX_LOG_RATE
+from lowerbound.probability.likelihoods import (
+    LOG_SCALE_RANGE,
+    BernoulliLikelihood,
+    CategoricalLikelihood,
+    DiscretizedLogisticLikelihood,
+    Likelihood,
+    NegativeBinomialLikelihood,
+    PoissonLikelihood,
+)
+
+MOST_COUNTS = 2**14
+"""Number of counts, 0 included, that can be coded; a table of so many probabilities is made for each element."""
+
+Raw = Int64[np.ndarray, "image raw"]
+"""Outputs of the decoder in steps of 1/1024."""
+
+Levels = Int64[np.ndarray, "image element"]
+Mass = Callable[[np.ndarray, np.ndarray, np.ndarray], Float64[np.ndarray, " chosen"]]
+"""The mass of levels low to high - 1 of chosen elements, given as their positions, lows and highs."""
+
+
+class ElementCoder(ABC):
+    """Codes the elements of images whose likelihood has `num_levels` levels."""
+
+    def __init__(self, likelihood: Likelihood, num_levels: int) -> None:
+        self.likelihood, self.num_levels = likelihood, num_levels
+        self.num_elements = math.prod(likelihood.event_shape)
+
+    @abstractmethod
+    def mass(self, raw: Raw) -> Mass:
+        """The masses of intervals of levels under p(x|z) with these outputs of the decoder."""
+
+    def to_x(self, levels: Levels) -> Float64[np.ndarray, "image element"]:
+        """What the model sees of these levels."""
+        return levels / (self.num_levels - 1)
+
+    def encode(self, coder: Stack, raw: Raw, levels: Levels) -> None:
+        """Push levels, so that `decode` returns them."""
+        mass, steps = self.mass(raw), []
+        known = levels.ravel()
+        low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
+        while (chosen := np.flatnonzero(high - low > 1)).size:
+            middle, probability = _decision(mass, chosen, low, high)
+            is_upper = known[chosen] >= middle
+            steps.append((is_upper.astype(np.int32), probability))
+            low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
+        for is_upper, probability in reversed(steps):
+            coder.encode_reverse(is_upper, decision(), probability)
+
+    def decode(self, coder: Stack, raw: Raw) -> Levels:
+        """Pop the levels of the images with these outputs of the decoder."""
+        mass = self.mass(raw)
+        low = np.zeros(len(raw) * self.num_elements, np.int64)
+        high = np.full_like(low, self.num_levels)
+        while (chosen := np.flatnonzero(high - low > 1)).size:
+            middle, probability = _decision(mass, chosen, low, high)
+            is_upper: Int32[np.ndarray, " chosen"] = coder.decode(decision(), probability)
+            low[chosen], high[chosen] = _halves(is_upper.astype(bool), low[chosen], middle, high[chosen])
+        return low.reshape(len(raw), self.num_elements)
+
+    def bits(self, raw: Raw, levels: Levels) -> Float64[np.ndarray, "image element"]:
+        """The bits that `encode` takes for each element."""
+        mass, known = self.mass(raw), levels.ravel()
+        low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
+        total = np.zeros(known.shape)
+        while (chosen := np.flatnonzero(high - low > 1)).size:
+            middle, probability = _decision(mass, chosen, low, high)
+            is_upper = known[chosen] >= middle
+            total[chosen] -= np.log2(np.maximum(np.where(is_upper, probability, 1 - probability), 2.0**-PRECISION))
+            low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
+        return total.reshape(levels.shape)
+
+
+def _decision(
+    mass: Mass, chosen: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, Float64[np.ndarray, " chosen"]]:
+    """The middles of ranges, and the probabilities of their upper halves; a half where neither has any mass."""
+    low, high = low[chosen], high[chosen]
+    middle = (low + high) >> 1
+    lower, upper = mass(chosen, low, middle), mass(chosen, middle, high)
+    total = lower + upper
+    is_known = total > 0
+    return middle, np.where(is_known, upper / np.where(is_known, total, 1.0), 0.5)
+
+
+def _halves(
+    is_upper: np.ndarray, low: np.ndarray, middle: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(is_upper, middle, low), np.where(is_upper, high, middle)
+
+
+class BernoulliCoder(ElementCoder):
+    """Pixels that are 0 or 1."""
+
+    def mass(self, raw: Raw) -> Mass:
+        upper, lower = logistic_of(raw.ravel() / STEPS), logistic_of(-raw.ravel() / STEPS)
+        return lambda chosen, low, high: np.where(low > 0, upper[chosen], lower[chosen])
+
+
+class LogisticCoder(ElementCoder):
+    """Mixtures of discretised logistics."""
+
+    def mass(self, raw: Raw) -> Mass:
+        likelihood = self.likelihood
+        assert isinstance(likelihood, DiscretizedLogisticLikelihood)
+        num, top = likelihood.num_components, self.num_levels - 1
+        by_image = raw.reshape(len(raw), -1, self.num_elements)
+        parts = by_image.transpose(1, 0, 2).reshape(by_image.shape[1], -1)  # parameter, element of any image
+        location = parts[:num] / STEPS + 0.5
+        unit = math.log(top)
+        low, high = (round(STEPS * (bound - unit + math.log(10))) for bound in LOG_SCALE_RANGE)
+        precision = exp_of(-np.clip(parts[num : 2 * num], low, high)) * 10.0
+        weights = exp_of(parts[2 * num :] - parts[2 * num :].max(0)) if num > 1 else np.ones((1, parts.shape[1]))
+
+        def edge(k: int, chosen: np.ndarray, level: np.ndarray) -> Float64[np.ndarray, " chosen"]:
+            """The argument of the logistic at the lower edge of a level; infinite beyond the outermost."""
+            t = ((level - 0.5) / top - location[k, chosen]) * precision[k, chosen]
+            return np.where(level <= 0, -float(RANGE), np.where(level > top, float(RANGE), t))
+
+        def mass(chosen: np.ndarray, low: np.ndarray, high: np.ndarray) -> Float64[np.ndarray, " chosen"]:
+            total = np.zeros(len(chosen))
+            for k in range(num):
+                below, above = edge(k, chosen, low), edge(k, chosen, high)
+                is_right = below > 0  # where both logistics are near 1, their complements have more digits
+                first, second = np.where(is_right, -above, below), np.where(is_right, -below, above)
+                total += weights[k, chosen] * (logistic_of(second) - logistic_of(first))
+            return total
+
+        return mass
+
+
+class CumulativeCoder(ElementCoder):
+    """Elements whose masses come from a table of the weights of all levels."""
+
+    @abstractmethod
+    def weights(self, raw: Raw) -> Float64[np.ndarray, "element level"]:
+        """Weights of the levels of the elements of all images, up to a factor."""
+
+    def mass(self, raw: Raw) -> Mass:
+        weights = self.weights(raw)
+        # One sum after another: another order would give other digits.
+        sums = np.zeros((len(weights), self.num_levels + 1))
+        np.cumsum(weights, axis=1, out=sums[:, 1:])
+        return lambda chosen, low, high: sums[chosen, high] - sums[chosen, low]
+
+
+class CategoricalCoder(CumulativeCoder):
+    """Levels with a probability each."""
+
+    def weights(self, raw: Raw) -> Float64[np.ndarray, "element level"]:
+        by_image = raw.reshape(len(raw), self.num_levels, self.num_elements)
+        logits = by_image.transpose(0, 2, 1).reshape(-1, self.num_levels)
+        return exp_of(logits - logits.max(1, keepdims=True))
+
+
+class CountCoder(CumulativeCoder):
+    """Counts from 0 to the largest of the data, by the ratios of successive probabilities, from the mode outwards."""
+
+    def to_x(self, levels: Levels) -> Float64[np.ndarray, "image element"]:
+        return levels.astype(np.float64)
+
+    @abstractmethod
+    def ratios(self, raw: Raw) -> tuple[Callable[[float], np.ndarray], np.ndarray]:
+        """P(k) / P(k - 1) of each element as a function of k, and about where P is largest."""
+
+    def weights(self, raw: Raw) -> Float64[np.ndarray, "element level"]:
+        ratio, mode = self.ratios(raw)
+        start = np.clip(np.floor(mode), 0, self.num_levels - 1)
+        weights = np.zeros((len(start), self.num_levels))
+        weights[np.arange(len(start)), start.astype(np.int64)] = 1.0
+        for k in range(1, self.num_levels):
+            weights[:, k] = np.where(k > start, weights[:, k - 1] * ratio(k), weights[:, k])
+        for k in range(self.num_levels - 1, 0, -1):
+            weights[:, k - 1] = np.where(k <= start, weights[:, k] / ratio(k), weights[:, k - 1])
+        return weights
+
+
+class PoissonCoder(CountCoder):
+    """Poisson counts."""
+
+    def ratios(self, raw: Raw) -> tuple[Callable[[float], np.ndarray], np.ndarray]:
+        rate = _rate(raw)
+        return lambda k: rate / k, rate
+
+
+class NegativeBinomialCoder(CountCoder):
+    """Counts more spread than Poisson ones."""
+
+    def ratios(self, raw: Raw) -> tuple[Callable[[float], np.ndarray], np.ndarray]:
+        likelihood, mean = self.likelihood, _rate(raw)
+        assert isinstance(likelihood, NegativeBinomialLikelihood)
+        log_r = likelihood.log_r.detach().double().clamp(*LOG_R_RANGE).flatten()
+        r = np.tile(exp_of((log_r * STEPS).round().long().numpy()), len(raw))
+        share = mean / (mean + r)
+        return lambda k: (r + (k - 1)) / k * share, mean * np.maximum(r - 1, 0.0) / r
+
+
+def _rate(raw: Raw) -> Float64[np.ndarray, " element"]:
+    return exp_of(np.minimum(raw.ravel(), math.floor(MAX_LOG_RATE * STEPS)))
+
+
+CODERS: dict[type[Likelihood], type[ElementCoder]] = {
+    BernoulliLikelihood: BernoulliCoder,
+    DiscretizedLogisticLikelihood: LogisticCoder,
+    CategoricalLikelihood: CategoricalCoder,
+    PoissonLikelihood: PoissonCoder,
+    NegativeBinomialLikelihood: NegativeBinomialCoder,
+}
+"""The likelihoods of whole numbers that can be coded."""
+
+
+def element_coder(likelihood: Likelihood, num_levels: int = 0) -> ElementCoder:
+    """The coder of a likelihood; counts need `num_levels`, the largest plus 1. UsageError for a density, or others."""
+    coder = CODERS.get(type(likelihood))
+    if coder is None:
+        accepted = "Bernoulli on binary data, discretised logistics, categorical values and counts"
+        raise UsageError(
+            f"the model has the likelihood {type(likelihood).__name__.removesuffix('Likelihood')}, which gives no "
+            f"probabilities of whole numbers; lossless compression needs one that does: {accepted}."
+        )
+    if issubclass(coder, CountCoder):
+        if num_levels > MOST_COUNTS:
+            raise UsageError(f"the largest count is {num_levels - 1:,}; at most {MOST_COUNTS - 1:,} can be coded.")
+        return coder(likelihood, max(2, num_levels))
+    return coder(likelihood, getattr(likelihood, "num_levels", 2))
+
+
+def rounded(values: torch.Tensor) -> np.ndarray:
+    """Values in steps of 1/1024."""
+    return (values.double() * STEPS).round().long().numpy()

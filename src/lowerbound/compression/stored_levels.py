@@ -1,0 +1,103 @@
+"""The levels of examples, whole numbers from 0 on, and the way back to exactly the values that were given.
+
+What was resized, or lies between two levels, cannot be given back, and is refused.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from lowerbound.data.examples import Collection, Examples
+from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.schema import Schema
+from lowerbound.models.vae import VAE
+from lowerbound.probability.likelihoods import BernoulliLikelihood, CountLikelihood, LevelLikelihood
+
+Levels = Int64[np.ndarray, "example element"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """How levels are stored: the value of level 0 and of the last, the type, and the shape of one example."""
+
+    low: float
+    high: float
+    num_levels: int
+    dtype: str
+    shape: tuple[int, ...]  # of an example as it was given
+    is_image: bool  # elements are channels first for the model, and last in what was given
+
+    def restored(self, levels: Levels, event_shape: tuple[int, ...]) -> np.ndarray:
+        """The values as they were given."""
+        values = self.low + levels * (self.high - self.low) / (self.num_levels - 1)
+        shaped = values.reshape(-1, *event_shape)
+        if self.is_image:
+            shaped = np.moveaxis(shaped, 1, -1)
+        dtype = np.dtype(self.dtype)
+        whole = np.rint(shaped) if dtype.kind in "iub" else shaped
+        return whole.astype(dtype).reshape(-1, *self.shape)
+
+
+def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndarray | None) -> tuple[Levels, Units]:
+    """The levels of examples and their units; `given` is the array that they come from, if they come from one.
+
+    DataError for what cannot be restored from levels, UsageError for a kind of data that has none.
+    """
+    examples, likelihood = collection.examples, model.likelihood
+    if collection.resized_to:
+        size = "×".join(map(str, collection.resized_to))
+        raise DataError(
+            f"some images were resized to {size}, so that they could not be given back; compress images of that size."
+        )
+    if examples.is_redrawn:
+        raise DataError(
+            "the run draws binary pixels from grey ones, which could not be given back; give images whose pixels are "
+            f"{examples.min_value:g} and {examples.max_value:g} only."
+        )
+    if schema.layout == "table":
+        raise UsageError("lossless compression takes images and arrays; the run was trained on a table.")
+    stored = np.asarray(examples.values)
+    is_count = isinstance(likelihood, CountLikelihood)
+    num_levels = _num_levels(model, stored)
+    low, high = (0.0, float(num_levels - 1)) if is_count else examples.range
+    levels = np.rint((stored.astype(np.float64) - low) / (high - low) * (num_levels - 1)).astype(np.int64)
+    if ((levels < 0) | (levels >= num_levels)).any():
+        raise _off_levels(low, high, num_levels)
+    is_image = examples.layout == "image"
+    has_channels_first = given is not None and tuple(given.shape[1:]) == tuple(model.event_shape) != tuple(schema.shape)
+    shape = schema.shape if given is None else given.shape[1:]
+    if given is not None and given.size != levels.size:
+        shape, given = given.shape, given[None]
+    elsewhere = np.moveaxis(levels, -1, 1) if is_image else levels
+    flat = elsewhere.reshape(len(levels), -1)
+    units = Units(
+        low, high, num_levels, _dtype(examples, schema, given), tuple(shape), is_image and not has_channels_first
+    )
+    restored = units.restored(flat, model.event_shape)
+    known = given if given is not None else stored.reshape(restored.shape)
+    if not np.array_equal(restored, known.reshape(restored.shape)):
+        raise _off_levels(low, high, num_levels)
+    return flat, units
+
+
+def _num_levels(model: VAE, stored: np.ndarray) -> int:
+    likelihood = model.likelihood
+    if isinstance(likelihood, LevelLikelihood):
+        return likelihood.num_levels
+    if isinstance(likelihood, BernoulliLikelihood):
+        return 2
+    return max(2, int(stored.max(initial=0)) + 1)
+
+
+def _dtype(examples: Examples, schema: Schema, given: np.ndarray | None) -> str:
+    if given is not None:
+        return given.dtype.str
+    return np.dtype(schema.dtype or examples.values.dtype).newbyteorder("<").str
+
+
+def _off_levels(low: float, high: float, num_levels: int) -> DataError:
+    return DataError(
+        f"some values are not on the {num_levels} even levels from {low:g} to {high:g} to which the model gives "
+        "probabilities, so that they could not be given back; compress values on them."
+    )
