@@ -18,7 +18,13 @@ LAYERS = {
     "3 objectives": ["objectives"],
     "4 training and evaluation, which do not import one another": ["training", "evaluation"],
     "5 reporting": ["reporting"],
-    "6 runs, inference, serving: each may import those before it": ["runs", "inference", "serving", "serving/*"],
+    "6 runs, inference, compression, serving: each may import those before it": [
+        "runs",
+        "inference",
+        "compression",
+        "serving",
+        "serving/*",
+    ],
     "7 entry points": [".", "commands"],
 }
 

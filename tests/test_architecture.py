@@ -23,7 +23,7 @@ LAYERS = [
     ["objectives"],
     ["training", "evaluation"],
     ["reporting"],
-    ["runs", "inference", "serving"],
+    ["runs", "inference", "compression", "serving"],
     ["estimator", "commands", "cli", "ranks", "__main__"],
 ]
 """From the foundation to the entrances: folders and modules. Those of one layer import none of the others."""

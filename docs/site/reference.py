@@ -23,6 +23,8 @@ GROUPS = {
         "score",
         "bound_terms",
         "impute",
+        "compress",
+        "decompress",
         "explore",
         "animate",
         "export",

@@ -16,6 +16,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lowerbound.compression.codec import compress, decompress
     from lowerbound.data.sources import DataConfig, Splits, split_array
     from lowerbound.data.sources import load as load_data
     from lowerbound.evaluation.config import EvaluationConfig
@@ -73,6 +74,8 @@ _HOMES = {
     "animate": "lowerbound.runs.finished_run:animate",
     "build_model": "lowerbound.models.construction:build_model",
     "compare": "lowerbound.inference.comparing:compare",
+    "compress": "lowerbound.compression.codec:compress",
+    "decompress": "lowerbound.compression.codec:decompress",
     "diagnose": "lowerbound.runs.reevaluation:diagnose_run",
     "evaluate": "lowerbound.inference.tasks:evaluate",
     "explore": "lowerbound.serving.explorer.showing:explore",
@@ -122,6 +125,8 @@ __all__ = [
     "bound_terms",
     "build_model",
     "compare",
+    "compress",
+    "decompress",
     "diagnose",
     "evaluate",
     "explore",

@@ -12,6 +12,7 @@ import typer
 
 from lowerbound import __version__
 from lowerbound.commands import (
+    compression,
     console,
     inference,
     inspect,
@@ -29,7 +30,7 @@ from lowerbound.commands.options import PANELS, app
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, LowerboundError, UsageError
 
-COMMANDS = (training, sweep, packing, inference, learning, sharing, inspect, settings)
+COMMANDS = (training, sweep, packing, inference, compression, learning, sharing, inspect, settings)
 """Modules that add their commands to the application when they are imported."""
 
 # Help lists panels in the order of their first commands, and commands in the order of these modules.

@@ -10,14 +10,17 @@ from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from coded_arrays import coded_run
 from command_line import in_process, one_line
 from explorer_runs import trained
 from lowerbound import cli
 from lowerbound.commands.options import app
 from lowerbound.commands.terminal import drop_impossible_sizes
+from lowerbound.compression.codec import compress
 
 FEW = [f"evaluation.{key}" for key in ("num_bounded=4", "num_gaps=4", "importance_draws=4", "num_draws=2")]
 BROKEN = b"broken\xff"
@@ -67,7 +70,16 @@ def runs(tmp_path_factory):
         "OTHER": other,
         "TABLE": trained(tmp_path_factory, "table"),
         "ROWS": trained(tmp_path_factory, "table").parent / "things.csv",
+        **_compressed(tmp_path_factory.mktemp("codec")),
     }
+
+
+def _compressed(folder):
+    """A run that can compress, an array for it, and the file of that array."""
+    _, values = coded_run(folder / "run", "bernoulli")
+    np.save(folder / "x.npy", values)
+    compress(folder / "run", values, folder / "x.lb")
+    return {"CODEC": folder / "run", "BITS": folder / "x.npy", "BITS.LB": folder / "x.lb"}
 
 
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
@@ -87,6 +99,8 @@ COMMANDS = {
     "encode": ["TABLE", "--out", "OUT.csv"],
     "score": ["TABLE", "--no-importance"],
     "impute": ["TABLE", "ROWS", "--out", "OUT.csv"],
+    "compress": ["CODEC", "BITS", "--out", "OUT.lb"],
+    "decompress": ["BITS.LB", "--run", "CODEC", "--out", "OUT.npy"],
     "interpolate": ["RUN", "1", "2", "--out", "OUT.png"],
     "summary": ["RUN"],
     "show": ["RUN"],

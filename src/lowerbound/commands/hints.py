@@ -23,6 +23,8 @@ HINTS = {
     "page": "Option: --page FILE.html.",
     "port": "Option: --port PORT.",
     "ranks": "To continue from the newest checkpoint: torchrun --max-restarts N, or lowerbound train --resume DIR.",
+    "run": "Option: --run RUN.",
+    "skip_broken": "To read what is intact: --skip-broken.",
     "resume": "Continue with: lowerbound train --resume {path}",
     "resume-seeds": "Continue with: lowerbound train --resume {path} --seeds {num}",
     "shards": "Option: --shards DIR.",

@@ -24,6 +24,11 @@ from lowerbound.foundation.errors import DataError
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 
 SPREAD = 8  # standard deviations of the prior and of posteriors that the grid covers
+Heads = Int64[np.ndarray, "image head"]
+"""Outputs of the encoder in steps of 1/1024."""
+
+Latents = Float64[np.ndarray, "image latent"]
+
 RESERVE = 64  # bits that stay when z is popped
 NARROWEST = 0.01  # share of posteriors that may be narrower than a step of the grid
 FINEST = 14  # most bits after the binary point of a latent
@@ -108,13 +113,15 @@ class BlockCoder:
         block = Block(coder.get_compressed(), len(levels), tuple(direct), exceptions)
         return Coded(block, negative_elbo)
 
-    def _drawn(self, posterior: Raw, seed: int) -> tuple[Float64[np.ndarray, "image latent"], Raw]:
+    def _drawn(self, posterior: Heads, seed: int) -> tuple[Latents, Raw]:
         """Latents drawn from q(z|x) for −ELBO alone, and the decoder's outputs."""
         mean, deviation = posterior_of(posterior, self.latent_dim)
         z = mean + deviation * np.random.default_rng(seed).standard_normal(mean.shape)
         return z, self.networks.decoded(z, np.arange(len(z)), Exceptions(), is_writing=True)
 
-    def _negative_elbo(self, z: Float64[np.ndarray, "image latent"], raw: Raw, posterior: Raw, levels: Levels) -> float:
+    def _negative_elbo(
+        self, z: Float64[np.ndarray, "image latent"], raw: Raw, posterior: Heads, levels: Levels
+    ) -> float:
         """−log p(x|z) − log p(z) + log q(z|x) of images, by the densities of the model, not those of the coder."""
         model = self.networks.model
         x = torch.from_numpy(self.elements.to_x(levels)).reshape(-1, *model.event_shape)
@@ -145,7 +152,7 @@ class BlockCoder:
             raise DataError("bits are left over after the last image.")
         return levels
 
-    def _has_bits_for(self, coder: Stack, posterior: Raw) -> bool:
+    def _has_bits_for(self, coder: Stack, posterior: Heads) -> bool:
         """Whether the latents of a group can be popped."""
         if coder.num_valid_bits() >= self.longest + RESERVE:
             return True
@@ -153,19 +160,19 @@ class BlockCoder:
         self._pop_by_posterior(trial, posterior)
         return bool(trial.num_valid_bits() >= RESERVE)
 
-    def _pop_by_posterior(self, coder: Stack, posterior: Raw) -> Int64[np.ndarray, "image latent"]:
+    def _pop_by_posterior(self, coder: Stack, posterior: Heads) -> Int64[np.ndarray, "image latent"]:
         """Latents drawn from q(z|x) with bits of the coder."""
         z = coder.decode(*self._posterior(posterior))
         return np.asarray(z, np.int64).reshape(len(posterior), self.latent_dim)
 
-    def _posterior(self, raw: Raw) -> tuple[Model, np.ndarray, np.ndarray]:
+    def _posterior(self, raw: Heads) -> tuple[Model, np.ndarray, np.ndarray]:
         mean, deviation = posterior_of(raw, self.latent_dim)
         scale = float(1 << self.grid.fineness)
         return self.grid.family, (mean * scale).ravel(), (deviation * scale).ravel()
 
 
 def posterior_of(
-    raw: Int64[np.ndarray, "image raw"], latent_dim: int
+    raw: Heads, latent_dim: int
 ) -> tuple[Float64[np.ndarray, "image latent"], Float64[np.ndarray, "image latent"]]:
     """Mean and standard deviation of q(z|x) from the encoder's outputs: a diagonal normal's mean and log-variance."""
     log_variance = np.clip(raw[:, latent_dim:], -LOG_VARIANCE_STEPS, LOG_VARIANCE_STEPS)

@@ -27,6 +27,7 @@ from lowerbound.compression.container import (
     write_container,
 )
 from lowerbound.compression.element_coding import ElementCoder, element_coder
+from lowerbound.compression.entropy_coder import refusing_nonsense
 from lowerbound.compression.rounded_networks import Exceptions, RoundedNetworks
 from lowerbound.compression.stored_levels import Levels, Units, levels_of
 from lowerbound.data.examples import Collection
@@ -295,7 +296,8 @@ def _blocks(header: Header, example: int | None) -> Sequence[int]:
 def _decoded(coder: BlockCoder, container: Container, number: int) -> Levels:
     entry = container.header.blocks[number]
     block: Block = read_block(container, number)
-    levels = coder.decode(block)
+    with refusing_nonsense():
+        levels = coder.decode(block)
     if crc_of(levels) != entry.levels_crc:
         raise DataError("what was decoded is not what was coded")
     return levels

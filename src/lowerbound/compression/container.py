@@ -1,6 +1,6 @@
 """The file of compressed examples: a header, the model where it is embedded, and blocks that stand for themselves.
 
-    magic, version, length and CRC of the header    20 bytes
+    magic, version, 0, bytes and CRC of the header  20 bytes
     header                                          JSON, deflated: `Header`
     model                                           a model.safetensors, if embedded
     blocks                                          each: exceptions, two numbers of 32 bits, then the coder's words
@@ -152,9 +152,9 @@ def open_container(path: Path) -> Container:
             prefix = file.read(PREFIX.size)
             if len(prefix) < PREFIX.size or not prefix.startswith(MAGIC):
                 raise DataError(f"{path} is not a file of compressed examples, as lowerbound writes them.")
-            _, version, _, length, crc = PREFIX.unpack(prefix)
-            if version != VERSION:
-                raise DataError(f"{path} has version {version}; this lowerbound reads version {VERSION}.")
+            _, version, reserved, length, crc = PREFIX.unpack(prefix)
+            if version != VERSION or reserved:
+                raise DataError(f"{path} has version {version}.{reserved}; this lowerbound reads version {VERSION}.0.")
             packed = file.read(length)
             header = _header(path, packed, length, crc)
             model = file.read(header.model_bytes)
@@ -188,9 +188,10 @@ def _problem(header: Header, num_bytes: int) -> str:
         return "its header states a grid that does not exist"
     if any(not 0 < entry.num_examples <= header.block for entry in blocks):
         return "its header states a block of no examples, or of too many"
-    if any(entry.num_bytes < 2 * EXCEPTION.itemsize * entry.num_exceptions for entry in blocks):
+    if any(not 0 <= 2 * EXCEPTION.itemsize * entry.num_exceptions <= entry.num_bytes for entry in blocks):
         return "its header states more exceptions than bytes"
-    if sum(entry.num_bytes for entry in blocks) + header.model_bytes > num_bytes:
+    # A block or two may be missing at the end, but none is longer than the file.
+    if max((header.model_bytes, *(entry.num_bytes for entry in blocks))) > num_bytes or header.model_bytes < 0:
         return "it is shorter than its header states"
     if not _is_type(header.dtype) or math.prod(header.shape) != math.prod(header.event_shape):
         return "its header states values that its examples cannot have"

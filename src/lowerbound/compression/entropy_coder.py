@@ -4,13 +4,15 @@ It is a stack of bits: what was pushed last is popped first, and popping with an
 changes nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from lowerbound.foundation.errors import UsageError
+from lowerbound.foundation.errors import DataError, UsageError
 
 Stack = Any
 """constriction's AnsCoder."""
@@ -36,6 +38,17 @@ def normal(low: int, high: int, *parameters: float) -> Model:
 def decision() -> Model:
     """Yes or no, with a probability of yes given for each."""
     return _constriction().stream.model.Bernoulli(perfect=False)
+
+
+@contextmanager
+def refusing_nonsense() -> Iterator[None]:
+    """DataError for what the library refuses, which it does by exceptions that no `except Exception` catches."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException" and not isinstance(error, ValueError):
+            raise
+        raise DataError("its words are not those of any examples") from None
 
 
 def _constriction() -> Any:

@@ -3,12 +3,13 @@
 What was resized, or lies between two levels, cannot be given back, and is refused.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
-from lowerbound.data.examples import Collection, Examples
+from lowerbound.data.examples import Collection
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.schema import Schema
 from lowerbound.models.vae import VAE
@@ -50,33 +51,35 @@ def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndar
         raise DataError(
             f"some images were resized to {size}, so that they could not be given back; compress images of that size."
         )
-    if examples.is_redrawn:
+    if schema.layout == "table":
+        raise UsageError("lossless compression takes images and arrays; the run was trained on a table.")
+    stored = np.asarray(examples.values)
+    if examples.is_redrawn and not np.isin(stored, examples.range).all():
         raise DataError(
             "the run draws binary pixels from grey ones, which could not be given back; give images whose pixels are "
             f"{examples.min_value:g} and {examples.max_value:g} only."
         )
-    if schema.layout == "table":
-        raise UsageError("lossless compression takes images and arrays; the run was trained on a table.")
-    stored = np.asarray(examples.values)
     is_count = isinstance(likelihood, CountLikelihood)
     num_levels = _num_levels(model, stored)
     low, high = (0.0, float(num_levels - 1)) if is_count else examples.range
     levels = np.rint((stored.astype(np.float64) - low) / (high - low) * (num_levels - 1)).astype(np.int64)
-    if ((levels < 0) | (levels >= num_levels)).any():
+    is_within = ((levels >= 0) & (levels < num_levels)).all()
+    if not is_within or not np.array_equal(
+        (low + levels * (high - low) / (num_levels - 1)).astype(stored.dtype), stored
+    ):
         raise _off_levels(low, high, num_levels)
+    if schema.binarisation != "none":
+        low, high = schema.range  # of the pixels that were read; the examples are 0 and 1
     is_image = examples.layout == "image"
-    has_channels_first = given is not None and tuple(given.shape[1:]) == tuple(model.event_shape) != tuple(schema.shape)
-    shape = schema.shape if given is None else given.shape[1:]
-    if given is not None and given.size != levels.size:
-        shape, given = given.shape, given[None]
-    elsewhere = np.moveaxis(levels, -1, 1) if is_image else levels
-    flat = elsewhere.reshape(len(levels), -1)
-    units = Units(
-        low, high, num_levels, _dtype(examples, schema, given), tuple(shape), is_image and not has_channels_first
-    )
-    restored = units.restored(flat, model.event_shape)
-    known = given if given is not None else stored.reshape(restored.shape)
-    if not np.array_equal(restored, known.reshape(restored.shape)):
+    flat = (np.moveaxis(levels, -1, 1) if is_image else levels).reshape(len(levels), -1)
+    dtype = np.dtype(schema.dtype or stored.dtype).newbyteorder("<").str
+    if given is None:
+        return flat, Units(low, high, num_levels, dtype, tuple(schema.shape), is_image)
+    is_one = given.size == math.prod(model.event_shape) and given.ndim <= len(schema.shape)
+    shape = tuple(given.shape if is_one else given.shape[1:])
+    has_channels_first = shape == tuple(model.event_shape) != tuple(schema.shape)
+    units = Units(low, high, num_levels, given.dtype.str, shape, is_image and not has_channels_first)
+    if not np.array_equal(units.restored(flat, model.event_shape).reshape(given.shape), given):
         raise _off_levels(low, high, num_levels)
     return flat, units
 
@@ -88,12 +91,6 @@ def _num_levels(model: VAE, stored: np.ndarray) -> int:
     if isinstance(likelihood, BernoulliLikelihood):
         return 2
     return max(2, int(stored.max(initial=0)) + 1)
-
-
-def _dtype(examples: Examples, schema: Schema, given: np.ndarray | None) -> str:
-    if given is not None:
-        return given.dtype.str
-    return np.dtype(schema.dtype or examples.values.dtype).newbyteorder("<").str
 
 
 def _off_levels(low: float, high: float, num_levels: int) -> DataError:
