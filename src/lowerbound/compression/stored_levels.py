@@ -64,9 +64,8 @@ def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndar
     low, high = (0.0, float(num_levels - 1)) if is_count else examples.range
     levels = np.rint((stored.astype(np.float64) - low) / (high - low) * (num_levels - 1)).astype(np.int64)
     is_within = ((levels >= 0) & (levels < num_levels)).all()
-    if not is_within or not np.array_equal(
-        (low + levels * (high - low) / (num_levels - 1)).astype(stored.dtype), stored
-    ):
+    again = (low + levels * (high - low) / (num_levels - 1)).astype(stored.dtype)
+    if not is_within or not np.array_equal(again, stored):
         raise _off_levels(low, high, num_levels)
     if schema.binarisation != "none":
         low, high = schema.range  # of the pixels that were read; the examples are 0 and 1
