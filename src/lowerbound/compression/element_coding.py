@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float64, Int32, Int64
 
 from lowerbound.compression.entropy_coder import PRECISION, Stack, decision
-from lowerbound.compression.portable_tables import RANGE, STEPS, exp_of, logistic_of
+from lowerbound.compression.portable_tables import STEPS, exp_of, logistic_of
 from lowerbound.foundation.errors import UsageError
 from lowerbound.probability.likelihood import LOG_R_RANGE, MAX_LOG_RATE
 from lowerbound.probability.likelihoods import (
@@ -35,8 +35,10 @@ Raw = Int64[np.ndarray, "image raw"]
 """Outputs of the decoder in steps of 1/1024."""
 
 Levels = Int64[np.ndarray, "image element"]
-Mass = Callable[[np.ndarray, np.ndarray, np.ndarray], Float64[np.ndarray, " chosen"]]
-"""The mass of levels low to high - 1 of chosen elements, given as their positions, lows and highs."""
+Components = Float64[np.ndarray, "component element"]
+Masses = tuple[Float64[np.ndarray, " chosen"], Float64[np.ndarray, " chosen"]]
+Halves = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Masses]
+"""The masses of levels low to middle - 1, and middle to high - 1, of chosen elements: positions, low, middle, high."""
 
 
 class ElementCoder(ABC):
@@ -47,8 +49,11 @@ class ElementCoder(ABC):
         self.num_elements = math.prod(likelihood.event_shape)
 
     @abstractmethod
-    def mass(self, raw: Raw) -> Mass:
-        """The masses of intervals of levels under p(x|z) with these outputs of the decoder."""
+    def halves(self, raw: Raw) -> Halves:
+        """The masses of ranges of levels under p(x|z) with these outputs of the decoder.
+
+        The function is called for one decision after another: a range is all levels, then a half of the one before.
+        """
 
     def to_x(self, levels: Levels) -> Float64[np.ndarray, "image element"]:
         """What the model sees of these levels."""
@@ -56,11 +61,11 @@ class ElementCoder(ABC):
 
     def encode(self, coder: Stack, raw: Raw, levels: Levels) -> None:
         """Push levels, so that `decode` returns them."""
-        mass, steps = self.mass(raw), []
+        halves, steps = self.halves(raw), []
         known = levels.ravel()
         low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
         while (chosen := np.flatnonzero(high - low > 1)).size:
-            middle, probability = _decision(mass, chosen, low, high)
+            middle, probability = _decision(halves, chosen, low, high)
             is_upper = known[chosen] >= middle
             steps.append((is_upper.astype(np.int32), probability))
             low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
@@ -69,22 +74,22 @@ class ElementCoder(ABC):
 
     def decode(self, coder: Stack, raw: Raw) -> Levels:
         """Pop the levels of the images with these outputs of the decoder."""
-        mass = self.mass(raw)
+        halves = self.halves(raw)
         low = np.zeros(len(raw) * self.num_elements, np.int64)
         high = np.full_like(low, self.num_levels)
         while (chosen := np.flatnonzero(high - low > 1)).size:
-            middle, probability = _decision(mass, chosen, low, high)
+            middle, probability = _decision(halves, chosen, low, high)
             is_upper: Int32[np.ndarray, " chosen"] = coder.decode(decision(), probability)
             low[chosen], high[chosen] = _halves(is_upper.astype(bool), low[chosen], middle, high[chosen])
         return low.reshape(len(raw), self.num_elements)
 
     def bits(self, raw: Raw, levels: Levels) -> Float64[np.ndarray, "image element"]:
         """The bits that `encode` takes for each element."""
-        mass, known = self.mass(raw), levels.ravel()
+        halves, known = self.halves(raw), levels.ravel()
         low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
         total = np.zeros(known.shape)
         while (chosen := np.flatnonzero(high - low > 1)).size:
-            middle, probability = _decision(mass, chosen, low, high)
+            middle, probability = _decision(halves, chosen, low, high)
             is_upper = known[chosen] >= middle
             total[chosen] -= np.log2(np.maximum(np.where(is_upper, probability, 1 - probability), 2.0**-PRECISION))
             low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
@@ -92,12 +97,12 @@ class ElementCoder(ABC):
 
 
 def _decision(
-    mass: Mass, chosen: np.ndarray, low: np.ndarray, high: np.ndarray
+    halves: Halves, chosen: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, Float64[np.ndarray, " chosen"]]:
     """The middles of ranges, and the probabilities of their upper halves; a half where neither has any mass."""
     low, high = low[chosen], high[chosen]
     middle = (low + high) >> 1
-    lower, upper = mass(chosen, low, middle), mass(chosen, middle, high)
+    lower, upper = halves(chosen, low, middle, high)
     total = lower + upper
     is_known = total > 0
     return middle, np.where(is_known, upper / np.where(is_known, total, 1.0), 0.5)
@@ -112,15 +117,15 @@ def _halves(
 class BernoulliCoder(ElementCoder):
     """Pixels that are 0 or 1."""
 
-    def mass(self, raw: Raw) -> Mass:
+    def halves(self, raw: Raw) -> Halves:
         upper, lower = logistic_of(raw.ravel() / STEPS), logistic_of(-raw.ravel() / STEPS)
-        return lambda chosen, low, high: np.where(low > 0, upper[chosen], lower[chosen])
+        return lambda chosen, low, middle, high: (lower[chosen], upper[chosen])
 
 
 class LogisticCoder(ElementCoder):
     """Mixtures of discretised logistics."""
 
-    def mass(self, raw: Raw) -> Mass:
+    def halves(self, raw: Raw) -> Halves:
         likelihood = self.likelihood
         assert isinstance(likelihood, DiscretizedLogisticLikelihood)
         num, top = likelihood.num_components, self.num_levels - 1
@@ -128,25 +133,53 @@ class LogisticCoder(ElementCoder):
         parts = by_image.transpose(1, 0, 2).reshape(by_image.shape[1], -1)  # parameter, element of any image
         location = parts[:num] / STEPS + 0.5
         unit = math.log(top)
-        low, high = (round(STEPS * (bound - unit + math.log(10))) for bound in LOG_SCALE_RANGE)
-        precision = exp_of(-np.clip(parts[num : 2 * num], low, high)) * 10.0
+        least, most = (round(STEPS * (bound - unit + math.log(10))) for bound in LOG_SCALE_RANGE)
+        precision = exp_of(-np.clip(parts[num : 2 * num], least, most)) * 10.0
         weights = exp_of(parts[2 * num :] - parts[2 * num :].max(0)) if num > 1 else np.ones((1, parts.shape[1]))
+        return _LogisticRanges(location, precision, weights, top)
 
-        def edge(k: int, chosen: np.ndarray, level: np.ndarray) -> Float64[np.ndarray, " chosen"]:
-            """The argument of the logistic at the lower edge of a level; infinite beyond the outermost."""
-            t = ((level - 0.5) / top - location[k, chosen]) * precision[k, chosen]
-            return np.where(level <= 0, -float(RANGE), np.where(level > top, float(RANGE), t))
 
-        def mass(chosen: np.ndarray, low: np.ndarray, high: np.ndarray) -> Float64[np.ndarray, " chosen"]:
-            total = np.zeros(len(chosen))
-            for k in range(num):
-                below, above = edge(k, chosen, low), edge(k, chosen, high)
-                is_right = below > 0  # where both logistics are near 1, their complements have more digits
-                first, second = np.where(is_right, -above, below), np.where(is_right, -below, above)
-                total += weights[k, chosen] * (logistic_of(second) - logistic_of(first))
-            return total
+class _LogisticRanges:
+    """Masses of ranges of levels: each decision computes the logistics at one new edge, and keeps those at its ends."""
 
-        return mass
+    def __init__(self, location: Components, precision: Components, weights: Components, top: int) -> None:
+        self.location, self.precision, self.weights, self.top = location, precision, weights, top
+        # Of each component: the logistic at an edge, and its complement, which has more digits where that is near 1.
+        zeros, ones = np.zeros(location.shape), np.ones(location.shape)
+        self.at_low, self.at_high = np.stack([zeros, ones]), np.stack([ones, zeros])
+        self.at_middle, self.middle = self.at_low, np.full(location.shape[1], -1)
+        self.positions = np.arange(location.shape[1])
+
+    def __call__(self, chosen: np.ndarray, low: np.ndarray, middle: np.ndarray, high: np.ndarray) -> Masses:
+        if len(chosen) < self.location.shape[1]:
+            self._keep(chosen)
+        # A range of the last decision ends where that one was split.
+        is_upper = low == self.middle
+        is_split = self.middle >= 0
+        self.at_low = np.where(is_upper, self.at_middle, self.at_low)
+        self.at_high = np.where(is_upper | ~is_split, self.at_high, self.at_middle)
+        t = ((middle - 0.5) / self.top - self.location) * self.precision
+        self.at_middle, self.middle = np.stack([logistic_of(t), logistic_of(-t)]), middle
+        return self._mass(self.at_low, self.at_middle), self._mass(self.at_middle, self.at_high)
+
+    def _keep(self, chosen: np.ndarray) -> None:
+        """Forget the elements that need no further decision."""
+        kept = np.searchsorted(self.positions, chosen)
+        self.positions = chosen
+        self.location, self.precision, self.weights = (
+            values[:, kept] for values in (self.location, self.precision, self.weights)
+        )
+        self.at_low, self.at_high, self.at_middle = (
+            values[:, :, kept] for values in (self.at_low, self.at_high, self.at_middle)
+        )
+        self.middle = self.middle[kept]
+
+    def _mass(self, below: np.ndarray, above: np.ndarray) -> Float64[np.ndarray, " chosen"]:
+        mass = np.where(below[0] > 0.5, below[1] - above[1], above[0] - below[0]) * self.weights
+        total = mass[0]
+        for one in mass[1:]:  # in this order on every machine
+            total = total + one
+        return total
 
 
 class CumulativeCoder(ElementCoder):
@@ -156,12 +189,17 @@ class CumulativeCoder(ElementCoder):
     def weights(self, raw: Raw) -> Float64[np.ndarray, "element level"]:
         """Weights of the levels of the elements of all images, up to a factor."""
 
-    def mass(self, raw: Raw) -> Mass:
+    def halves(self, raw: Raw) -> Halves:
         weights = self.weights(raw)
         # One sum after another: another order would give other digits.
         sums = np.zeros((len(weights), self.num_levels + 1))
         np.cumsum(weights, axis=1, out=sums[:, 1:])
-        return lambda chosen, low, high: sums[chosen, high] - sums[chosen, low]
+
+        def halves(chosen: np.ndarray, low: np.ndarray, middle: np.ndarray, high: np.ndarray) -> Masses:
+            at_middle = sums[chosen, middle]
+            return at_middle - sums[chosen, low], sums[chosen, high] - at_middle
+
+        return halves
 
 
 class CategoricalCoder(CumulativeCoder):
