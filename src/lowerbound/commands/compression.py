@@ -31,6 +31,9 @@ def compress(
     against: Annotated[
         bool, typer.Option("--compare", help="Also measure what xz, brotli and PNG take; slow for large data.")
     ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw where the bits of the first images go, by pixel.")
+    ] = None,
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -46,6 +49,7 @@ def compress(
             lanes=lanes,
             block=block,
             embed_model=embed_model,
+            picture=picture or "",
             data_dir=data_dir,
             progress=lambda done, total: display.show("compressing", done, total),
         )
@@ -55,6 +59,8 @@ def compress(
         return
     for line in described(found, others):
         console.out.print(line, markup=False)
+    if picture:
+        console.out.print(str(picture), markup=False)
     console.print_written(found.path, notes=found.notes)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.compression.bit_picture import check_has_picture, write_bit_picture
 from lowerbound.compression.bits_back import Block, BlockCoder, Grid, grid_for, posterior_of
 from lowerbound.compression.container import (
     MAX_BLOCK,
@@ -97,6 +98,7 @@ def compress(
     lanes: int = LANES,
     block: int = BLOCK,
     embed_model: bool = False,
+    picture: str | Path = "",
     data_dir: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Compressed:
@@ -107,7 +109,8 @@ def compress(
     numbers (Bernoulli on binary data, discretised logistics, categorical values, counts), with a diagonal normal
     posterior and a standard normal prior. `lanes` examples are coded together, which is faster; every `block` examples
     stand for themselves, so that they can be read alone. With `embed_model` the file can be read without the run.
-    UsageError for another model, DataError for values that could not be given back.
+    `picture` is a PNG of where the bits of the first images go, pixel by pixel. UsageError for another model, DataError
+    for values that could not be given back.
 
     Source: Townsend, Bird and Barber, arXiv:1901.04866.
     """
@@ -122,12 +125,17 @@ def compress(
             raise UsageError(f"{name} is {value:,}; accepted: 1 to {most:,}.")
     trained = load(path)
     check_model(trained.vae)
+    if picture:
+        check_has_picture(trained.vae)
     collection, given = _read(trained, data, data_dir)
     levels, units = levels_of(collection, trained.vae, trained.schema, given)
     if not len(levels):
         raise DataError("there are no examples to compress.")
     with one_thread():
-        return _compress(path, trained, collection, levels, units, file, lanes, block, embed_model, progress)
+        found = _compress(path, trained, collection, levels, units, file, lanes, block, embed_model, progress)
+        if picture:
+            write_bit_picture(trained.vae, levels, Path(picture))
+    return found
 
 
 def check_model(model: VAE) -> None:
