@@ -86,7 +86,6 @@ class Decompressed:
 
     values: np.ndarray
     names: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()  # why, one for each damaged block
 
 
