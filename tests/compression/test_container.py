@@ -78,6 +78,8 @@ def test_damage_is_an_error_unless_the_rest_is_asked_for(case, tmp_path):
     with pytest.raises(DataError, match=r"damaged: block 4 \(examples 30 to 36\): its bytes are not what was written"):
         decompress(tmp_path / "x.lb", run)
     assert len(decompress(tmp_path / "x.lb", run, example=3).values) == 1
+    gone = decompress(tmp_path / "x.lb", run, example=33, skip_broken=True)
+    assert len(gone.values) == len(gone.names) == 0 and len(gone.lost) == 1
 
 
 LIES = {

@@ -286,7 +286,8 @@ def decompress(
         raise DataError(f"{file} is damaged: {'; '.join(lost)}.", hint="skip_broken")
     levels = np.concatenate(parts) if parts else np.zeros((0, elements.num_elements), np.int64)
     if example is not None:
-        levels, kept = levels[[kept.index(example)]] if example in kept else levels[:0], [example]
+        at = [kept.index(example)] if example in kept else []
+        levels, kept = levels[at], [kept[k] for k in at]
     names = tuple(header.names[k] for k in kept) if header.names else ()
     return Decompressed(values=units.restored(levels, model.event_shape), names=names, lost=tuple(lost))
 

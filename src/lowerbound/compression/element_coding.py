@@ -8,7 +8,7 @@ their second, and so on, which makes each a few operations on whole arrays.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -61,16 +61,8 @@ class ElementCoder(ABC):
 
     def encode(self, coder: Stack, raw: Raw, levels: Levels) -> None:
         """Push levels, so that `decode` returns them."""
-        halves, steps = self.halves(raw), []
-        known = levels.ravel()
-        low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
-        while (chosen := np.flatnonzero(high - low > 1)).size:
-            middle, probability = _decision(halves, chosen, low, high)
-            is_upper = known[chosen] >= middle
-            steps.append((is_upper.astype(np.int32), probability))
-            low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
-        for is_upper, probability in reversed(steps):
-            coder.encode_reverse(is_upper, decision(), probability)
+        for _, is_upper, probability in reversed(list(self._decisions(raw, levels))):
+            coder.encode_reverse(is_upper.astype(np.int32), decision(), probability)
 
     def decode(self, coder: Stack, raw: Raw) -> Levels:
         """Pop the levels of the images with these outputs of the decoder."""
@@ -85,15 +77,20 @@ class ElementCoder(ABC):
 
     def bits(self, raw: Raw, levels: Levels) -> Float64[np.ndarray, "image element"]:
         """The bits that `encode` takes for each element."""
+        total = np.zeros(levels.size)
+        for chosen, is_upper, probability in self._decisions(raw, levels):
+            total[chosen] -= np.log2(np.maximum(np.where(is_upper, probability, 1 - probability), 2.0**-PRECISION))
+        return total.reshape(levels.shape)
+
+    def _decisions(self, raw: Raw, levels: Levels) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Decision after decision: the elements that take it, their answers, and the probabilities of yes."""
         halves, known = self.halves(raw), levels.ravel()
         low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
-        total = np.zeros(known.shape)
         while (chosen := np.flatnonzero(high - low > 1)).size:
             middle, probability = _decision(halves, chosen, low, high)
             is_upper = known[chosen] >= middle
-            total[chosen] -= np.log2(np.maximum(np.where(is_upper, probability, 1 - probability), 2.0**-PRECISION))
+            yield chosen, is_upper, probability
             low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
-        return total.reshape(levels.shape)
 
 
 def _decision(
