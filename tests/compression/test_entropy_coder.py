@@ -13,8 +13,8 @@ def test_popping_and_pushing_changes_nothing():
     bits = stack()
     bits.encode_reverse(np.array([1, 0, 1], np.int32), decision(), np.array([0.9, 0.5, 0.1]))
     before = bits.get_compressed()
-    z = bits.decode(normal(-50, 50), np.array([3.0]), np.array([4.0]))
-    bits.encode_reverse(z, normal(-50, 50), np.array([3.0]), np.array([4.0]))
+    z = bits.decode(normal(-50, 50, 3.0, 4.0), 2)
+    bits.encode_reverse(z, normal(-50, 50, 3.0, 4.0))
     np.testing.assert_array_equal(bits.get_compressed(), before)
 
 

@@ -3,8 +3,9 @@
 from decimal import Decimal, getcontext
 
 import numpy as np
+from scipy.stats import norm
 
-from lowerbound.compression.portable_tables import RANGE, STEPS, exp_of, logistic_of
+from lowerbound.compression.portable_tables import RANGE, STEPS, exp_of, logistic_of, normal_of
 
 
 def test_exponentials_are_those_of_exact_arithmetic_to_half_a_unit_in_the_last_place():
@@ -30,3 +31,10 @@ def test_slopes_of_logistics_are_accurate_where_an_interval_is_narrow():
     slope = (logistic_of(t + width / 2) - logistic_of(t - width / 2)) / width
     p = 1 / (1 + np.exp(-t))
     np.testing.assert_allclose(slope, p * (1 - p), rtol=1e-3)
+
+
+def test_normals_have_small_relative_errors_far_into_the_tails():
+    t = np.linspace(-11, 11, 100_001)
+    np.testing.assert_allclose(normal_of(t), norm.cdf(t), rtol=2e-5)
+    grid = np.arange(-8 * STEPS, 8 * STEPS + 1) / STEPS
+    np.testing.assert_allclose(normal_of(grid), norm.cdf(grid), rtol=1e-11)

@@ -18,6 +18,7 @@ from jaxtyping import Float64, Int64, UInt32
 
 from lowerbound.compression.element_coding import ElementCoder, Levels, Raw
 from lowerbound.compression.entropy_coder import PRECISION, Model, Stack, normal, stack
+from lowerbound.compression.normal_coding import Parameters, pop_normal, push_normal
 from lowerbound.compression.portable_tables import STEPS, exp_of
 from lowerbound.compression.rounded_networks import Exceptions, RoundedNetworks
 from lowerbound.foundation.errors import DataError
@@ -31,8 +32,8 @@ Latents = Float64[np.ndarray, "image latent"]
 
 RESERVE = 64  # bits that stay when z is popped
 NARROWEST = 0.01  # share of posteriors that may be narrower than a step of the grid
-FINEST = 14  # most bits after the binary point of a latent
-MOST_MULTIPLES = 2**18  # of a step, on each side of 0
+FINEST = 12  # most bits after the binary point of a latent
+MOST_MULTIPLES = 2**14  # of a step, on each side of 0
 LOG_VARIANCE_STEPS = round(LOG_VARIANCE_BOUND * STEPS)
 
 
@@ -43,12 +44,6 @@ class Grid:
     fineness: int
     coarseness: int  # fineness of the images coded directly
     bound: int  # of |z|
-
-    @property
-    def family(self) -> Model:
-        """Normals on the fine grid, of any mean and deviation."""
-        most = self.bound << self.fineness
-        return normal(-most, most)
 
     def prior(self, fineness: int) -> Model:
         """The standard normal on a grid."""
@@ -147,7 +142,7 @@ class BlockCoder:
             if not is_direct:
                 x = self.elements.to_x(found)
                 posterior = self.networks.encoded(x, numbers, exceptions, is_writing=False)
-                coder.encode_reverse(z, *self._posterior(posterior))
+                push_normal(coder, z.astype(np.int64), *self._posterior(posterior))
         if not coder.is_empty():
             raise DataError("bits are left over after the last image.")
         return levels
@@ -162,13 +157,13 @@ class BlockCoder:
 
     def _pop_by_posterior(self, coder: Stack, posterior: Heads) -> Int64[np.ndarray, "image latent"]:
         """Latents drawn from q(z|x) with bits of the coder."""
-        z = coder.decode(*self._posterior(posterior))
-        return np.asarray(z, np.int64).reshape(len(posterior), self.latent_dim)
+        return pop_normal(coder, *self._posterior(posterior)).reshape(len(posterior), self.latent_dim)
 
-    def _posterior(self, raw: Heads) -> tuple[Model, np.ndarray, np.ndarray]:
+    def _posterior(self, raw: Heads) -> tuple[Parameters, Parameters, int]:
+        """Means and deviations in steps of the fine grid, and its last multiple."""
         mean, deviation = posterior_of(raw, self.latent_dim)
         scale = float(1 << self.grid.fineness)
-        return self.grid.family, (mean * scale).ravel(), (deviation * scale).ravel()
+        return (mean * scale).ravel(), (deviation * scale).ravel(), self.grid.bound << self.grid.fineness
 
 
 def posterior_of(

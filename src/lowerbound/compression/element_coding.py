@@ -1,20 +1,15 @@
-"""Coding of x given p(x|z): each element as a few yes-or-no decisions, with the same probabilities on every machine.
-
-A level is found by halving the range of levels: is it in the upper half? Each decision has the probability of the upper
-half given both. So an element of 256 levels takes eight decisions, and both directions compute only the masses at
-the edges in question, instead of the probabilities of all levels. All elements take their first decision, then all
-their second, and so on, which makes each a few operations on whole arrays.
-"""
+"""Coding of x given p(x|z), by the likelihood's family, with probabilities that are the same on every machine."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Float64, Int64
 
-from lowerbound.compression.entropy_coder import PRECISION, Stack, decision
+from lowerbound.compression.decisions import CdfRanges, Halves, Masses, bits_of_levels, pop_levels, push_levels
+from lowerbound.compression.entropy_coder import Stack
 from lowerbound.compression.portable_tables import STEPS, exp_of, logistic_of
 from lowerbound.foundation.errors import UsageError
 from lowerbound.probability.likelihood import LOG_R_RANGE, MAX_LOG_RATE
@@ -35,10 +30,6 @@ Raw = Int64[np.ndarray, "image raw"]
 """Outputs of the decoder in steps of 1/1024."""
 
 Levels = Int64[np.ndarray, "image element"]
-Components = Float64[np.ndarray, "component element"]
-Masses = tuple[Float64[np.ndarray, " chosen"], Float64[np.ndarray, " chosen"]]
-Halves = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Masses]
-"""The masses of levels low to middle - 1, and middle to high - 1, of chosen elements: positions, low, middle, high."""
 
 
 class ElementCoder(ABC):
@@ -61,54 +52,16 @@ class ElementCoder(ABC):
 
     def encode(self, coder: Stack, raw: Raw, levels: Levels) -> None:
         """Push levels, so that `decode` returns them."""
-        for _, is_upper, probability in reversed(list(self._decisions(raw, levels))):
-            coder.encode_reverse(is_upper.astype(np.int32), decision(), probability)
+        push_levels(coder, self.halves(raw), levels.ravel(), self.num_levels)
 
     def decode(self, coder: Stack, raw: Raw) -> Levels:
         """Pop the levels of the images with these outputs of the decoder."""
-        halves = self.halves(raw)
-        low = np.zeros(len(raw) * self.num_elements, np.int64)
-        high = np.full_like(low, self.num_levels)
-        while (chosen := np.flatnonzero(high - low > 1)).size:
-            middle, probability = _decision(halves, chosen, low, high)
-            is_upper: Int32[np.ndarray, " chosen"] = coder.decode(decision(), probability)
-            low[chosen], high[chosen] = _halves(is_upper.astype(bool), low[chosen], middle, high[chosen])
-        return low.reshape(len(raw), self.num_elements)
+        found = pop_levels(coder, self.halves(raw), len(raw) * self.num_elements, self.num_levels)
+        return found.reshape(len(raw), self.num_elements)
 
     def bits(self, raw: Raw, levels: Levels) -> Float64[np.ndarray, "image element"]:
         """The bits that `encode` takes for each element."""
-        total = np.zeros(levels.size)
-        for chosen, is_upper, probability in self._decisions(raw, levels):
-            total[chosen] -= np.log2(np.maximum(np.where(is_upper, probability, 1 - probability), 2.0**-PRECISION))
-        return total.reshape(levels.shape)
-
-    def _decisions(self, raw: Raw, levels: Levels) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Decision after decision: the elements that take it, their answers, and the probabilities of yes."""
-        halves, known = self.halves(raw), levels.ravel()
-        low, high = np.zeros_like(known), np.full_like(known, self.num_levels)
-        while (chosen := np.flatnonzero(high - low > 1)).size:
-            middle, probability = _decision(halves, chosen, low, high)
-            is_upper = known[chosen] >= middle
-            yield chosen, is_upper, probability
-            low[chosen], high[chosen] = _halves(is_upper, low[chosen], middle, high[chosen])
-
-
-def _decision(
-    halves: Halves, chosen: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, Float64[np.ndarray, " chosen"]]:
-    """The middles of ranges, and the probabilities of their upper halves; a half where neither has any mass."""
-    low, high = low[chosen], high[chosen]
-    middle = (low + high) >> 1
-    lower, upper = halves(chosen, low, middle, high)
-    total = lower + upper
-    is_known = total > 0
-    return middle, np.where(is_known, upper / np.where(is_known, total, 1.0), 0.5)
-
-
-def _halves(
-    is_upper: np.ndarray, low: np.ndarray, middle: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    return np.where(is_upper, middle, low), np.where(is_upper, high, middle)
+        return bits_of_levels(self.halves(raw), levels.ravel(), self.num_levels).reshape(levels.shape)
 
 
 class BernoulliCoder(ElementCoder):
@@ -133,50 +86,7 @@ class LogisticCoder(ElementCoder):
         least, most = (round(STEPS * (bound - unit + math.log(10))) for bound in LOG_SCALE_RANGE)
         precision = exp_of(-np.clip(parts[num : 2 * num], least, most)) * 10.0
         weights = exp_of(parts[2 * num :] - parts[2 * num :].max(0)) if num > 1 else np.ones((1, parts.shape[1]))
-        return _LogisticRanges(location, precision, weights, top)
-
-
-class _LogisticRanges:
-    """Masses of ranges of levels: each decision computes the logistics at one new edge, and keeps those at its ends."""
-
-    def __init__(self, location: Components, precision: Components, weights: Components, top: int) -> None:
-        self.location, self.precision, self.weights, self.top = location, precision, weights, top
-        # Of each component: the logistic at an edge, and its complement, which has more digits where that is near 1.
-        zeros, ones = np.zeros(location.shape), np.ones(location.shape)
-        self.at_low, self.at_high = np.stack([zeros, ones]), np.stack([ones, zeros])
-        self.at_middle, self.middle = self.at_low, np.full(location.shape[1], -1)
-        self.positions = np.arange(location.shape[1])
-
-    def __call__(self, chosen: np.ndarray, low: np.ndarray, middle: np.ndarray, high: np.ndarray) -> Masses:
-        if len(chosen) < self.location.shape[1]:
-            self._keep(chosen)
-        # A range of the last decision ends where that one was split.
-        is_upper = low == self.middle
-        is_split = self.middle >= 0
-        self.at_low = np.where(is_upper, self.at_middle, self.at_low)
-        self.at_high = np.where(is_upper | ~is_split, self.at_high, self.at_middle)
-        t = ((middle - 0.5) / self.top - self.location) * self.precision
-        self.at_middle, self.middle = np.stack([logistic_of(t), logistic_of(-t)]), middle
-        return self._mass(self.at_low, self.at_middle), self._mass(self.at_middle, self.at_high)
-
-    def _keep(self, chosen: np.ndarray) -> None:
-        """Forget the elements that need no further decision."""
-        kept = np.searchsorted(self.positions, chosen)
-        self.positions = chosen
-        self.location, self.precision, self.weights = (
-            values[:, kept] for values in (self.location, self.precision, self.weights)
-        )
-        self.at_low, self.at_high, self.at_middle = (
-            values[:, :, kept] for values in (self.at_low, self.at_high, self.at_middle)
-        )
-        self.middle = self.middle[kept]
-
-    def _mass(self, below: np.ndarray, above: np.ndarray) -> Float64[np.ndarray, " chosen"]:
-        mass = np.where(below[0] > 0.5, below[1] - above[1], above[0] - below[0]) * self.weights
-        total = mass[0]
-        for one in mass[1:]:  # in this order on every machine
-            total = total + one
-        return total
+        return CdfRanges(logistic_of, location * top, precision / top, weights)
 
 
 class CumulativeCoder(ElementCoder):

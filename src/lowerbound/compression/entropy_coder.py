@@ -29,9 +29,9 @@ def stack(words: np.ndarray | None = None) -> Stack:
     return coder() if words is None else coder(words)
 
 
-def normal(low: int, high: int, *parameters: float) -> Model:
-    """A normal on whole numbers from `low` to `high`; without mean and deviation, these are given for each symbol."""
-    return _constriction().stream.model.QuantizedGaussian(low, high, *parameters)
+def normal(low: int, high: int, mean: float, deviation: float) -> Model:
+    """A normal on whole numbers from `low` to `high`, each of which has a probability of at least 2^-24."""
+    return _constriction().stream.model.QuantizedGaussian(low, high, mean, deviation)
 
 
 @cache
