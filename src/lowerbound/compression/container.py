@@ -3,7 +3,7 @@
     magic, version, 0, bytes and CRC of the header  20 bytes
     header                                          JSON, deflated: `Header`
     model                                           a model.safetensors, if embedded
-    blocks                                          each: exceptions, two numbers of 32 bits, then the coder's words
+    blocks                                          each: exceptions, deflated, then the coder's words
 
 All numbers are little-endian. The header states the bytes and the CRC of every block, so that one can be read, or be
 damaged, without the others.
@@ -43,6 +43,7 @@ class BlockEntry:
     num_bytes: int
     crc: int  # of the bytes
     num_exceptions: int
+    exception_bytes: int
     direct: tuple[int, ...]
     levels_crc: int  # of the decoded levels
 
@@ -88,7 +89,15 @@ TYPICAL = _as_json(
         lanes=4,
         block=10000,
         blocks=(
-            BlockEntry(num_examples=10000, num_bytes=100000, crc=10**9, num_exceptions=10, direct=(0, 1), levels_crc=1),
+            BlockEntry(
+                num_examples=10000,
+                num_bytes=100000,
+                crc=10**9,
+                num_exceptions=10,
+                exception_bytes=50,
+                direct=(0, 1),
+                levels_crc=1,
+            ),
         ),
         dtype="|u1",
         shape=(28, 28),
@@ -113,12 +122,14 @@ class Container:
 def entry_of(block: Block, levels_crc: int) -> tuple[BlockEntry, bytes]:
     """A block's entry and its bytes."""
     exceptions = block.exceptions.as_array().astype(EXCEPTION)
-    content = exceptions.tobytes() + np.asarray(block.words).astype(WORD).tobytes()
+    packed = _deflated(exceptions.T.tobytes()) if len(exceptions) else b""
+    content = packed + np.asarray(block.words).astype(WORD).tobytes()
     entry = BlockEntry(
         num_examples=block.num_images,
         num_bytes=len(content),
         crc=zlib.crc32(content),
         num_exceptions=len(exceptions),
+        exception_bytes=len(packed),
         direct=block.direct,
         levels_crc=levels_crc,
     )
@@ -132,8 +143,7 @@ def crc_of(levels: np.ndarray) -> int:
 
 def write_container(path: Path, header: Header, model: bytes, blocks: Sequence[bytes]) -> int:
     """Write a file, atomically; returns the bytes of everything but the blocks."""
-    packer = zlib.compressobj(9, wbits=-15, zdict=TYPICAL)
-    packed = packer.compress(_as_json(header)) + packer.flush()
+    packed = _deflated(_as_json(header), TYPICAL)
     prefix = PREFIX.pack(MAGIC, VERSION, 0, len(packed), zlib.crc32(packed))
 
     def write(temporary: Path) -> None:
@@ -143,6 +153,12 @@ def write_container(path: Path, header: Header, model: bytes, blocks: Sequence[b
 
     write_atomically(path, write)
     return len(prefix) + len(packed) + len(model)
+
+
+def _deflated(content: bytes, known: bytes = b"") -> bytes:
+    """Content without a header of its own, given what both sides know."""
+    packer = zlib.compressobj(9, wbits=-15, zdict=known) if known else zlib.compressobj(9, wbits=-15)
+    return packer.compress(content) + packer.flush()
 
 
 def open_container(path: Path) -> Container:
@@ -188,7 +204,7 @@ def _problem(header: Header, num_bytes: int) -> str:
         return "its header states a grid that does not exist"
     if any(not 0 < entry.num_examples <= header.block for entry in blocks):
         return "its header states a block of no examples, or of too many"
-    if any(not 0 <= 2 * EXCEPTION.itemsize * entry.num_exceptions <= entry.num_bytes for entry in blocks):
+    if any(not 0 <= entry.exception_bytes <= entry.num_bytes or entry.num_exceptions < 0 for entry in blocks):
         return "its header states more exceptions than bytes"
     # A block or two may be missing at the end, but none is longer than the file.
     if max((header.model_bytes, *(entry.num_bytes for entry in blocks))) > num_bytes or header.model_bytes < 0:
@@ -217,7 +233,11 @@ def read_block(container: Container, number: int) -> Block:
         content = file.read(entry.num_bytes)
     if len(content) != entry.num_bytes or zlib.crc32(content) != entry.crc:
         raise DataError("its bytes are not what was written")
-    length = 2 * EXCEPTION.itemsize * entry.num_exceptions
-    exceptions = np.frombuffer(content[:length], EXCEPTION).reshape(-1, 2).tolist()
-    words = np.frombuffer(content[length:], WORD).astype(np.uint32)
+    length = entry.exception_bytes
+    try:
+        unpacked = zlib.decompressobj(wbits=-15).decompress(content[:length], MAX_HEADER) if length else b""
+        exceptions = np.frombuffer(unpacked, EXCEPTION).reshape(2, entry.num_exceptions).T.tolist()
+        words = np.frombuffer(content[length:], WORD).astype(np.uint32)
+    except (zlib.error, ValueError) as error:
+        raise DataError("its bytes are not those of any examples") from error
     return Block(words, entry.num_examples, entry.direct, Exceptions.of_array(exceptions))
