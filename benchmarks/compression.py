@@ -22,7 +22,7 @@ import lowerbound as lb
 from lowerbound.compression.other_compressors import sizes_by_others
 from lowerbound.data.sources import DataConfig, load
 
-CASES = ((1, 10_000), (4, 10_000), (16, 10_000), (4, 2_500), (16, 2_500))
+CASES = ((1, 10_000), (4, 10_000), (16, 10_000), (4, 2_500))
 NUM_SINGLE = 500
 
 
