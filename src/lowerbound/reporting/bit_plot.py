@@ -25,5 +25,6 @@ def bit_figure(
         below.set_xlabel(f"{cost.sum() + latent:,.0f} bits,\n{latent:,.0f} for z", fontsize=8)
         for axes in (above, below):
             axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
     figure.colorbar(drawn, ax=panels, label="bits of a pixel", shrink=0.8, pad=0.02)
     return figure
