@@ -148,6 +148,19 @@ def test_what_could_not_come_back_is_refused_and_nothing_is_written(photos, tmp_
     assert not (tmp_path / "x.lb").exists()
 
 
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros((6, 6, 4), np.uint8), "blended with white"),
+        (np.full((6, 6), 40_000, np.uint16), "65535"),
+    ],
+)
+def test_files_that_are_converted_when_they_are_read_are_refused(photos, tmp_path, pixels, reason):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=rf"changed when they were read \(.*{reason}"):
+        compress(photos / "run", tmp_path / "a.png", tmp_path / "x.lb")
+
+
 def test_values_between_levels_are_refused(tmp_path):
     values = ARRAYS["bernoulli"][0].copy()
     untrained_run(tmp_path / "grey", values[..., 0].astype(np.float32) / 255, likelihood="bernoulli")

@@ -51,6 +51,11 @@ def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndar
         raise DataError(
             f"some images were resized to {size}, so that they could not be given back; compress images of that size."
         )
+    if given is None and collection.notes:
+        raise DataError(
+            f"examples were changed when they were read ({'; '.join(collection.notes)}), so that they could not be "
+            "given back; compress examples that need no conversion."
+        )
     if schema.layout == "table":
         raise UsageError("lossless compression takes images and arrays; the run was trained on a table.")
     stored = np.asarray(examples.values)
