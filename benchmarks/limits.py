@@ -49,7 +49,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
-from lowerbound.networks.kernels import choose_kernels
+from lowerbound.networks.kernels import choose_kernels, multiplies_by_onednn
+from lowerbound.networks.kernels import product as onednn_product
 from lowerbound.networks.layers import count_parameters
 from lowerbound.objectives.objective import Objective
 
@@ -136,6 +137,9 @@ def inference_seconds(name: str, task: str, precision: str) -> list[float]:
 def product_rates(dtype: torch.dtype) -> list[float]:
     """FLOPs per second of each of some matrix products."""
     first, second, out = (torch.rand(SIZE, SIZE).to(dtype) for _ in range(3))
+    # As the layers multiply: on some processors PyTorch's own float32 product is not the fastest.
+    if multiplies_by_onednn(first, second):
+        return [2 * SIZE**3 / seconds for seconds in timed(lambda: onednn_product(first, second, None), 8)]
     return [2 * SIZE**3 / seconds for seconds in timed(lambda: torch.mm(first, second, out=out), 8)]
 
 
