@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.compression.element_coding import MOST_COUNTS, element_coder, rounded
+from lowerbound.compression.element_coding import MOST_COUNTS, element_coder
 from lowerbound.compression.entropy_coder import stack
 from lowerbound.compression.portable_tables import STEPS
 from lowerbound.foundation.errors import UsageError
@@ -35,7 +35,8 @@ def case(request):
     """A coder, raw outputs of 20 images in steps, and levels of these images."""
     likelihood = LIKELIHOODS[request.param].double()
     coder = element_coder(likelihood, COUNTS)
-    raw = rounded(torch.randn(20, *likelihood.raw_shape, dtype=torch.float64, generator=generator(0, request.param)))
+    drawn = torch.randn(20, *likelihood.raw_shape, dtype=torch.float64, generator=generator(0, request.param))
+    raw = (drawn * STEPS).round().long().numpy()
     x = likelihood(torch.from_numpy(raw / STEPS)).sample(generator(0, "x"), 1)[0].flatten(1).numpy()
     levels = np.rint(x / coder.to_x(np.ones((1, 1), np.int64))).astype(np.int64)
     return coder, raw.reshape(20, -1), levels

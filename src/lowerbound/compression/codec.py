@@ -49,8 +49,8 @@ LANES, BLOCK = 4, 10_000
 COARSE = (0, 1, 2, 3, 4)
 """Bits after the point of the latents of examples that are coded directly; the best on a few is taken."""
 
-DIGITS = 32  # of a model's checksum that the header has
 NUM_TRIED = 32  # examples for that
+DIGITS = 32  # of a model's checksum that the header has
 Progress = Callable[[int, int], None]
 """Called with the number of examples that are done, and of all."""
 

@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
 
 from lowerbound.compression.decisions import CdfRanges, Halves, Masses, bits_of_levels, pop_levels, push_levels
@@ -188,8 +187,3 @@ def element_coder(likelihood: Likelihood, num_levels: int = 0) -> ElementCoder:
             raise UsageError(f"the largest count is {num_levels - 1:,}; at most {MOST_COUNTS - 1:,} can be coded.")
         return coder(likelihood, max(2, num_levels))
     return coder(likelihood, getattr(likelihood, "num_levels", 2))
-
-
-def rounded(values: torch.Tensor) -> np.ndarray:
-    """Values in steps of 1/1024."""
-    return (values.double() * STEPS).round().long().numpy()
