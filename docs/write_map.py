@@ -15,7 +15,7 @@ LAYERS = {
     "0 foundation": ["foundation"],
     "1 ingredients, three folders that do not import one another": ["probability", "networks", "data"],
     "2 models": ["models"],
-    "3 objectives": ["objectives"],
+    "3 objectives and coding, which do not import one another": ["objectives", "coding"],
     "4 training and evaluation, which do not import one another": ["training", "evaluation"],
     "5 reporting": ["reporting"],
     "6 runs, inference, compression, serving: each may import those before it": [

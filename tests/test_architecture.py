@@ -20,7 +20,7 @@ LAYERS = [
     ["foundation"],
     ["probability", "networks", "data"],
     ["models"],
-    ["objectives"],
+    ["objectives", "coding"],
     ["training", "evaluation"],
     ["reporting"],
     ["runs", "inference", "compression", "serving"],

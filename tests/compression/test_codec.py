@@ -11,7 +11,7 @@ from PIL import Image
 
 import lowerbound as lb
 from coded_arrays import ARRAYS, coded_run
-from lowerbound.compression import rounded_networks
+from lowerbound.coding import rounded_networks
 from lowerbound.compression.codec import compress, decompress
 from lowerbound.data.batches import scaled
 from lowerbound.foundation.errors import DataError, LowerboundError, UsageError
@@ -31,7 +31,7 @@ ELSEWHERE = {
 READ_ALL = """
 import sys
 import numpy as np
-from lowerbound.compression import rounded_networks
+from lowerbound.coding import rounded_networks
 from lowerbound.compression.codec import decompress
 rounded_networks.AT_ONCE = 1
 for number in range(int(sys.argv[2])):

@@ -1,1 +1,1 @@
-"""Lossless compression with a trained model: bits-back coding into files that another machine can decode."""
+"""Lossless compression with a trained model: files of examples, and what they take."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.compression.bits_back import posterior_of
-from lowerbound.compression.element_coding import ElementCoder, element_coder
-from lowerbound.compression.rounded_networks import Exceptions, RoundedNetworks
+from lowerbound.coding.bits_back import posterior_of
+from lowerbound.coding.element_coding import ElementCoder, element_coder
+from lowerbound.coding.rounded_networks import Exceptions, RoundedNetworks
 from lowerbound.compression.stored_levels import Levels
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.storage import write_bytes

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.coding.bits_back import Block, BlockCoder, check_can_code, choose_grid
+from lowerbound.coding.element_coding import element_coder
+from lowerbound.coding.entropy_coder import refusing_nonsense
+from lowerbound.coding.rounded_networks import RoundedNetworks
 from lowerbound.compression.bit_picture import check_has_picture, write_bit_picture
-from lowerbound.compression.bits_back import Block, BlockCoder, Grid, grid_for, posterior_of
 from lowerbound.compression.container import (
     MAX_BLOCK,
     MAX_LANES,
@@ -27,9 +30,6 @@ from lowerbound.compression.container import (
     read_block,
     write_container,
 )
-from lowerbound.compression.element_coding import ElementCoder, element_coder
-from lowerbound.compression.entropy_coder import refusing_nonsense
-from lowerbound.compression.rounded_networks import Exceptions, RoundedNetworks
 from lowerbound.compression.stored_levels import Levels, Units, levels_of
 from lowerbound.data.examples import Collection
 from lowerbound.data.reading import STANDARD_LIMIT
@@ -37,8 +37,6 @@ from lowerbound.foundation.errors import DataError, LowerboundError, UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.threads import one_thread
 from lowerbound.models.vae import VAE
-from lowerbound.probability.posteriors import DiagonalNormalPosterior
-from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.runs.inputs import InputOptions, read_inputs
 from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import model_checksum, model_file
@@ -46,10 +44,6 @@ from lowerbound.training.checkpoint import model_checksum, model_file
 LANES, BLOCK = 4, 10_000
 """Examples coded together, and in each block."""
 
-COARSE = (0, 1, 2, 3, 4)
-"""Bits after the point of the latents of examples that are coded directly; the best on a few is taken."""
-
-NUM_TRIED = 32  # examples for that
 DIGITS = 32  # of a model's checksum that the header has
 Progress = Callable[[int, int], None]
 """Called with the number of examples that are done, and of all."""
@@ -123,7 +117,7 @@ def compress(
         if not 1 <= value <= most:
             raise UsageError(f"{name} is {value:,}; accepted: 1 to {most:,}.")
     trained = load(path)
-    check_model(trained.vae)
+    check_can_code(trained.vae)
     if picture:
         check_has_picture(trained.vae)
     collection, given = _read(trained, data, data_dir)
@@ -135,23 +129,6 @@ def compress(
         if picture:
             write_bit_picture(trained.vae, levels, Path(picture))
     return found
-
-
-def check_model(model: VAE) -> None:
-    """UsageError for a model with which nothing can be compressed."""
-    if model.is_deterministic:
-        raise UsageError("the model is a deterministic autoencoder; lossless compression needs a posterior.")
-    if model.takes_context:
-        raise UsageError("the model is conditional; lossless compression takes models of the examples alone.")
-    if type(model.posterior) is not DiagonalNormalPosterior:
-        name = model.config.posterior
-        raise UsageError(f"the posterior is {name!r}; lossless compression codes latents of 'diagonal-normal' ones.")
-    if type(model.prior) is not StandardNormalPrior:
-        raise UsageError(
-            f"the prior is {model.config.prior!r}; lossless compression codes latents one by one, by the prior "
-            "'standard-normal'."
-        )
-    element_coder(model.likelihood)
 
 
 def _read(trained: TrainedModel, data: Any, data_dir: str) -> tuple[Collection, np.ndarray | None]:
@@ -174,7 +151,7 @@ def _compress(
 ) -> Compressed:  # fmt: skip
     model = trained.vae
     networks, elements = RoundedNetworks(model), element_coder(model.likelihood, units.num_levels)
-    coder = BlockCoder(networks, elements, _grid(networks, elements, levels), lanes)
+    coder = BlockCoder(networks, elements, choose_grid(networks, elements, levels), lanes)
     entries: list[BlockEntry] = []
     contents: list[bytes] = []
     bits = 0.0
@@ -226,23 +203,6 @@ def _embedded(weights: bytes) -> dict[str, int]:
 
 def _num_direct(entry: BlockEntry, lanes: int) -> int:
     return sum(min(lanes, entry.num_examples - lanes * group) for group in entry.direct)
-
-
-def _grid(networks: RoundedNetworks, elements: ElementCoder, levels: Levels) -> Grid:
-    """A grid that fits the posteriors of some examples; its coarse one takes fewest bits for coding them directly."""
-    some = levels[np.linspace(0, len(levels) - 1, min(len(levels), 1000)).astype(int)]
-    numbers = np.arange(len(some))
-    raw = networks.encoded(elements.to_x(some), numbers, Exceptions(), is_writing=True)
-    mean, deviation = posterior_of(raw, networks.model.latent_dim)
-    grids = [grid_for(mean, deviation, coarseness) for coarseness in COARSE]
-
-    def cost(grid: Grid) -> float:
-        z = grid.nearest(mean[:NUM_TRIED], grid.coarseness) / (1 << grid.coarseness)
-        outputs = networks.decoded(z, numbers[:NUM_TRIED], Exceptions(), is_writing=True)
-        of_x = elements.bits(outputs, some[:NUM_TRIED]).sum()
-        return float(of_x + ((z**2 / 2 + 0.919) / np.log(2) + grid.coarseness).sum())
-
-    return min(grids, key=cost)
 
 
 def decompress(
@@ -328,5 +288,5 @@ def _model_of(container: Container, run: RunPath) -> VAE:
         raise DataError(f"{place} was compressed with another model than that of {run or 'this file'}; give its run.")
     if tuple(model.event_shape) != header.event_shape:
         raise DataError(f"{place} is damaged: its examples have another shape than those of its model.")
-    check_model(model)
+    check_can_code(model)
     return model

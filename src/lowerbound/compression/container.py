@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.compression.bits_back import Block, Grid
-from lowerbound.compression.rounded_networks import Exceptions
+from lowerbound.coding.bits_back import Block, Grid
+from lowerbound.coding.rounded_networks import Exceptions
 from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.storage import write_atomically
 from lowerbound.foundation.strict import parsed

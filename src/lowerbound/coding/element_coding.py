@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lowerbound.compression.decisions import CdfRanges, Halves, Masses, bits_of_levels, pop_levels, push_levels
-from lowerbound.compression.entropy_coder import Stack
-from lowerbound.compression.portable_tables import STEPS, exp_of, logistic_of
+from lowerbound.coding.decisions import CdfRanges, Halves, Masses, bits_of_levels, pop_levels, push_levels
+from lowerbound.coding.entropy_coder import Stack
+from lowerbound.coding.portable_tables import STEPS, exp_of, logistic_of
 from lowerbound.foundation.errors import UsageError
 from lowerbound.probability.likelihood import LOG_R_RANGE, MAX_LOG_RATE
 from lowerbound.probability.likelihoods import (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lowerbound.compression.entropy_coder import PRECISION, Stack, decision
+from lowerbound.coding.entropy_coder import PRECISION, Stack, decision
 
 Numbers = Int64[np.ndarray, " number"]
 Masses = tuple[Float64[np.ndarray, " chosen"], Float64[np.ndarray, " chosen"]]

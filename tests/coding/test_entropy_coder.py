@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from lowerbound.compression.entropy_coder import decision, normal, refusing_nonsense, stack
+from lowerbound.coding.entropy_coder import decision, normal, refusing_nonsense, stack
 from lowerbound.foundation.errors import DataError, UsageError
 
 

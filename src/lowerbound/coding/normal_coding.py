@@ -7,9 +7,9 @@ one of some hundred draws, which costs the image tens of bits; decisions leave o
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lowerbound.compression.decisions import CdfRanges, pop_levels, push_levels
-from lowerbound.compression.entropy_coder import Stack
-from lowerbound.compression.portable_tables import normal_of
+from lowerbound.coding.decisions import CdfRanges, pop_levels, push_levels
+from lowerbound.coding.entropy_coder import Stack
+from lowerbound.coding.portable_tables import normal_of
 
 Latents = Int64[np.ndarray, " latent"]
 """Multiples of a grid's step."""

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.compression.element_coding import MOST_COUNTS, element_coder
-from lowerbound.compression.entropy_coder import stack
-from lowerbound.compression.portable_tables import STEPS
+from lowerbound.coding.element_coding import MOST_COUNTS, element_coder
+from lowerbound.coding.entropy_coder import stack
+from lowerbound.coding.portable_tables import STEPS
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.likelihoods import (

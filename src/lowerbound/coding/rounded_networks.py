@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import nn
 
-from lowerbound.compression.portable_tables import STEPS
+from lowerbound.coding.portable_tables import STEPS
 from lowerbound.foundation.errors import DataError
 from lowerbound.models.vae import VAE
 from lowerbound.networks.kernels import choose_kernels

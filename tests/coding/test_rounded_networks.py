@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.compression import rounded_networks
-from lowerbound.compression.portable_tables import STEPS
-from lowerbound.compression.rounded_networks import DECODER, Exceptions, RoundedNetworks
+from lowerbound.coding import rounded_networks
+from lowerbound.coding.portable_tables import STEPS
+from lowerbound.coding.rounded_networks import DECODER, Exceptions, RoundedNetworks
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig

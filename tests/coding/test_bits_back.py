@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lowerbound.compression.bits_back import MOST_MULTIPLES, BlockCoder, Grid, grid_for, posterior_of
-from lowerbound.compression.element_coding import element_coder
-from lowerbound.compression.portable_tables import STEPS
-from lowerbound.compression.rounded_networks import RoundedNetworks
+from lowerbound.coding.bits_back import MOST_MULTIPLES, BlockCoder, Grid, grid_for, posterior_of
+from lowerbound.coding.element_coding import element_coder
+from lowerbound.coding.portable_tables import STEPS
+from lowerbound.coding.rounded_networks import RoundedNetworks
 from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lowerbound.compression.decisions import CdfRanges, bits_of_levels, pop_levels, push_levels
-from lowerbound.compression.entropy_coder import stack
-from lowerbound.compression.portable_tables import logistic_of
+from lowerbound.coding.decisions import CdfRanges, bits_of_levels, pop_levels, push_levels
+from lowerbound.coding.entropy_coder import stack
+from lowerbound.coding.portable_tables import logistic_of
 
 STREAM = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ from decimal import Decimal, getcontext
 import numpy as np
 from scipy.stats import norm
 
-from lowerbound.compression.portable_tables import RANGE, STEPS, exp_of, logistic_of, normal_of
+from lowerbound.coding.portable_tables import RANGE, STEPS, exp_of, logistic_of, normal_of
 
 
 def test_exponentials_are_those_of_exact_arithmetic_to_half_a_unit_in_the_last_place():

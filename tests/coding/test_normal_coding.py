@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.stats import kstest, norm
 
-from lowerbound.compression.entropy_coder import stack
-from lowerbound.compression.normal_coding import pop_normal, push_normal
+from lowerbound.coding.entropy_coder import stack
+from lowerbound.coding.normal_coding import pop_normal, push_normal
 
 STREAM = np.random.default_rng(0)
 

@@ -16,13 +16,16 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64, UInt32
 
-from lowerbound.compression.element_coding import ElementCoder, Levels, Raw
-from lowerbound.compression.entropy_coder import PRECISION, Model, Stack, normal, stack
-from lowerbound.compression.normal_coding import Parameters, pop_normal, push_normal
-from lowerbound.compression.portable_tables import STEPS, exp_of
-from lowerbound.compression.rounded_networks import Exceptions, RoundedNetworks
-from lowerbound.foundation.errors import DataError
+from lowerbound.coding.element_coding import ElementCoder, Levels, Raw, element_coder
+from lowerbound.coding.entropy_coder import PRECISION, Model, Stack, normal, stack
+from lowerbound.coding.normal_coding import Parameters, pop_normal, push_normal
+from lowerbound.coding.portable_tables import STEPS, exp_of
+from lowerbound.coding.rounded_networks import Exceptions, RoundedNetworks
+from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.models.vae import VAE
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
+from lowerbound.probability.posteriors import DiagonalNormalPosterior
+from lowerbound.probability.priors import StandardNormalPrior
 
 SPREAD = 8  # standard deviations of the prior and of posteriors that the grid covers
 Heads = Int64[np.ndarray, "image head"]
@@ -34,6 +37,10 @@ RESERVE = 64  # bits that stay when z is popped
 NARROWEST = 0.01  # share of posteriors that may be narrower than a step of the grid
 FINEST = 12  # most bits after the binary point of a latent
 MOST_MULTIPLES = 2**14  # of a step, on each side of 0
+COARSE = (0, 1, 2, 3, 4)
+"""Bits after the point of the latents of examples that are coded directly; the best on a few is taken."""
+
+NUM_TRIED = 32  # examples for that
 LOG_VARIANCE_STEPS = round(LOG_VARIANCE_BOUND * STEPS)
 
 
@@ -183,3 +190,37 @@ def grid_for(mean: np.ndarray, deviation: np.ndarray, coarseness: int) -> Grid:
     while fineness > coarseness and (bound << fineness) > MOST_MULTIPLES:
         fineness -= 1
     return Grid(fineness, min(coarseness, fineness), bound)
+
+
+def choose_grid(networks: RoundedNetworks, elements: ElementCoder, levels: Levels) -> Grid:
+    """A grid that fits the posteriors of some examples; its coarse one takes fewest bits for coding them directly."""
+    some = levels[np.linspace(0, len(levels) - 1, min(len(levels), 1000)).astype(int)]
+    numbers = np.arange(len(some))
+    raw = networks.encoded(elements.to_x(some), numbers, Exceptions(), is_writing=True)
+    mean, deviation = posterior_of(raw, networks.model.latent_dim)
+    grids = [grid_for(mean, deviation, coarseness) for coarseness in COARSE]
+
+    def cost(grid: Grid) -> float:
+        z = grid.nearest(mean[:NUM_TRIED], grid.coarseness) / (1 << grid.coarseness)
+        outputs = networks.decoded(z, numbers[:NUM_TRIED], Exceptions(), is_writing=True)
+        of_x = elements.bits(outputs, some[:NUM_TRIED]).sum()
+        return float(of_x + ((z**2 / 2 + 0.919) / np.log(2) + grid.coarseness).sum())
+
+    return min(grids, key=cost)
+
+
+def check_can_code(model: VAE) -> None:
+    """UsageError for a model with which nothing can be compressed."""
+    if model.is_deterministic:
+        raise UsageError("the model is a deterministic autoencoder; lossless compression needs a posterior.")
+    if model.takes_context:
+        raise UsageError("the model is conditional; lossless compression takes models of the examples alone.")
+    if type(model.posterior) is not DiagonalNormalPosterior:
+        name = model.config.posterior
+        raise UsageError(f"the posterior is {name!r}; lossless compression codes latents of 'diagonal-normal' ones.")
+    if type(model.prior) is not StandardNormalPrior:
+        raise UsageError(
+            f"the prior is {model.config.prior!r}; lossless compression codes latents one by one, by the prior "
+            "'standard-normal'."
+        )
+    element_coder(model.likelihood)

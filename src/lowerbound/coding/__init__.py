@@ -1,0 +1,1 @@
+"""Coding of examples with a model, in memory: bits back and the probabilities that every machine computes alike."""
