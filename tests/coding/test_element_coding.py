@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding.element_coding import MOST_COUNTS, element_coder
+from lowerbound.coding.coders import element_coder
 from lowerbound.coding.entropy_coder import stack
 from lowerbound.coding.portable_tables import STEPS
-from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.likelihoods import (
     BernoulliLikelihood,
     CategoricalLikelihood,
     DiscretizedLogisticLikelihood,
-    GaussianLikelihood,
     NegativeBinomialLikelihood,
     PoissonLikelihood,
 )
@@ -80,10 +78,3 @@ def test_levels_without_any_mass_can_be_coded_too():
     poisson = element_coder(PoissonLikelihood(SHAPE), COUNTS)
     poisson.encode(bits, np.full((1, 6), -20 * STEPS), np.full((1, 6), COUNTS - 1))
     assert (poisson.decode(bits, np.full((1, 6), -20 * STEPS)) == COUNTS - 1).all()
-
-
-def test_densities_and_large_counts_are_refused():
-    with pytest.raises(UsageError, match="likelihood Gaussian, which gives no probabilities"):
-        element_coder(GaussianLikelihood(SHAPE))
-    with pytest.raises(UsageError, match="the largest count is"):
-        element_coder(PoissonLikelihood(SHAPE), MOST_COUNTS + 1)

@@ -1,5 +1,6 @@
 """What is compressed comes back as it was, from a file as long as the bound says; the rest is refused."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from PIL import Image
 
 import lowerbound as lb
 from coded_arrays import ARRAYS, coded_run
+from coded_tables import coded_table_run, written_table
 from lowerbound.coding import rounded_networks
 from lowerbound.compression.codec import compress, decompress
 from lowerbound.data.batches import scaled
@@ -29,11 +31,14 @@ ELSEWHERE = {
 
 
 READ_ALL = """
+import json
 import sys
 import numpy as np
 from lowerbound.coding import rounded_networks
 from lowerbound.compression.codec import decompress
 rounded_networks.AT_ONCE = 1
+table = decompress(f"{sys.argv[1]}/people.lb", f"{sys.argv[1]}/people").columns
+assert [*zip(*table.values())] == [*zip(*json.load(open(f"{sys.argv[1]}/people.json")).values())]
 for number in range(int(sys.argv[2])):
     values = np.load(f"{sys.argv[1]}/{number}.npy")
     found = decompress(f"{sys.argv[1]}/{number}.lb", f"{sys.argv[1]}/run{number}").values
@@ -100,6 +105,10 @@ def test_files_are_read_by_another_process_on_what_is_like_another_processor(tmp
         _, values = coded_run(tmp_path / f"run{number}", kind)
         compress(tmp_path / f"run{number}", values, tmp_path / f"{number}.lb")
         np.save(tmp_path / f"{number}.npy", values)
+    written_table(tmp_path / "people.csv")
+    coded_table_run(tmp_path / "people", tmp_path / "people.csv")
+    compress(tmp_path / "people", tmp_path / "people.csv", tmp_path / "people.lb")
+    (tmp_path / "people.json").write_text(json.dumps(decompress(tmp_path / "people.lb", tmp_path / "people").columns))
     command = [sys.executable, "-c", READ_ALL, str(tmp_path), str(len(ARRAYS))]
     done = subprocess.run(command, env=os.environ | ELSEWHERE, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -183,11 +192,36 @@ def test_a_model_with_which_nothing_can_be_coded_is_refused(model, reason, tmp_p
         compress(tmp_path / "run", ARRAYS["bernoulli"][0], tmp_path / "x.lb")
 
 
-def test_a_table_is_refused(tmp_path):
-    table = pd.DataFrame({"a": ["x", "y"] * 20, "b": [1, 2, 3, 4] * 10})
-    untrained_run(tmp_path / "run", table)
-    with pytest.raises(UsageError, match=r"table|no probabilities"):
-        compress(tmp_path / "run", table, tmp_path / "x.lb")
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A folder with a table and a run of it, and the table's cells."""
+    folder = tmp_path_factory.mktemp("people")
+    cells = written_table(folder / "people.csv")
+    coded_table_run(folder / "run", folder / "people.csv")
+    return folder, cells
+
+
+def as_rows(found):
+    return [list(found.columns), *(list(row) for row in zip(*found.columns.values(), strict=True))]
+
+
+def test_every_cell_of_a_table_comes_back_as_text(people, tmp_path):
+    folder, cells = people
+    found = compress(folder / "run", folder / "people.csv", tmp_path / "x.lb", embed_model=True, block=50)
+    assert found.text_bytes > 0 and found.missing_bits > 0
+    assert as_rows(decompress(tmp_path / "x.lb")) == cells
+    one = decompress(tmp_path / "x.lb", example=57)
+    assert as_rows(one) == [cells[0], cells[58]] and one.values.shape == (1, 5)
+
+
+def test_a_table_takes_minus_elbo_of_its_rounded_numbers_and_its_missing_cells(people, tmp_path):
+    folder, _ = people
+    rows = pd.concat([pd.read_csv(folder / "people.csv", dtype=str, keep_default_na=False)] * 8)
+    found = compress(folder / "run", rows, tmp_path / "x.lb")
+    payload = 8 * (found.num_bytes - found.header_bytes - found.text_bytes) - 80 * found.num_exceptions
+    beyond = payload - found.negative_elbo - found.missing_bits
+    # Counts are coded given that none is larger than the largest, which saves a little.
+    assert -0.02 * payload < beyond < 64 + found.num_direct * 40
 
 
 def test_wrong_arguments_are_refused(photos, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lowerbound.compression.codec import Decompressed
-from lowerbound.compression.restored_files import write_restored
+from lowerbound.compression.restored_files import content_of, write_restored
 from lowerbound.foundation.errors import DataError, UsageError
 
 STREAM = np.random.default_rng(0)
@@ -64,3 +64,36 @@ def test_nothing_is_overwritten(tmp_path):
 def test_what_a_png_cannot_contain_is_refused(values, tmp_path):
     with pytest.raises(UsageError, match=r"to a \.npy file"):
         write_restored(Decompressed(values=values), tmp_path / "images")
+
+
+TABLE = Decompressed(values=np.zeros((2, 1)), columns={"a": ["1.50", ""], "b": ['x;"y"', "Zürich"]}, separator=";")
+
+
+def test_a_table_is_written_with_its_own_separator(tmp_path):
+    path = write_restored(TABLE, tmp_path / "x.csv")
+    assert path.read_text(encoding="utf-8") == 'a;b\n1.50;"x;""y"""\n;Zürich\n'
+    assert content_of(TABLE) == path.read_bytes()
+
+
+def test_labels_are_written_beside_images_and_arrays(tmp_path):
+    found = Decompressed(values=pixels(3, 3), names=("a.png", "b.png"), labels=("cat", "dog"))
+    write_restored(found, tmp_path / "images")
+    assert (tmp_path / "images" / "labels.csv").read_text() == "file,label\na.png,cat\nb.png,dog\n"
+    with np.load(write_restored(found, tmp_path / "x.npz"), allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["x"], found.values)
+        assert archive["labels"].tolist() == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "reason"),
+    [
+        (TABLE, "x.npy", "rows of a table"),
+        (TABLE, "folder", "rows of a table"),
+        (Decompressed(values=pixels(3, 3)), "x.csv", "no table"),
+        (Decompressed(values=pixels(3, 3), labels=("a", "b")), "x.npy", "cannot contain the labels"),
+    ],
+)
+def test_an_output_of_another_kind_is_refused(found, name, reason, tmp_path):
+    with pytest.raises(UsageError, match=reason):
+        write_restored(found, tmp_path / name)
+    assert not any(tmp_path.iterdir())

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64, UInt32
 
-from lowerbound.coding.element_coding import ElementCoder, Levels, Raw, element_coder
+from lowerbound.coding.coders import element_coder
+from lowerbound.coding.element_coding import ElementCoder, Levels, Raw
 from lowerbound.coding.entropy_coder import PRECISION, Model, Stack, normal, stack
 from lowerbound.coding.normal_coding import Parameters, pop_normal, push_normal
 from lowerbound.coding.portable_tables import STEPS, exp_of
@@ -125,12 +126,9 @@ class BlockCoder:
         self, z: Float64[np.ndarray, "image latent"], raw: Raw, posterior: Heads, levels: Levels
     ) -> float:
         """−log p(x|z) − log p(z) + log q(z|x) of images, by the densities of the model, not those of the coder."""
-        model = self.networks.model
-        x = torch.from_numpy(self.elements.to_x(levels)).reshape(-1, *model.event_shape)
-        likelihood = model.likelihood(torch.from_numpy(raw / STEPS).reshape(-1, *model.likelihood.raw_shape))
-        latents = torch.from_numpy(z)
+        model, latents = self.networks.model, torch.from_numpy(z)
         log_q = model.posterior(torch.from_numpy(posterior / STEPS)).log_prob(latents)
-        terms = likelihood.log_prob(x) + model.prior.log_prob(latents) - log_q
+        terms = self.elements.log_prob(model.likelihood, raw, levels) + model.prior.log_prob(latents) - log_q
         return -float(terms.double().sum())
 
     def decode(self, block: Block) -> Levels:

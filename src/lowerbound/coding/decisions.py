@@ -25,15 +25,15 @@ Components = Float64[np.ndarray, "component number"]
 Cdf = Callable[[np.ndarray], np.ndarray]
 
 
-def push_levels(coder: Stack, halves: Halves, levels: Numbers, num_levels: int) -> None:
-    """Push numbers from 0 to num_levels - 1, so that `pop_levels` returns them."""
+def push_levels(coder: Stack, halves: Halves, levels: Numbers, num_levels: int | Numbers) -> None:
+    """Push numbers from 0 to num_levels - 1, which may be given for each, so that `pop_levels` returns them."""
     for _, is_upper, probability in reversed(list(_decisions(halves, levels, num_levels))):
         coder.encode_reverse(is_upper.astype(np.int32), decision(), probability)
 
 
-def pop_levels(coder: Stack, halves: Halves, count: int, num_levels: int) -> Numbers:
+def pop_levels(coder: Stack, halves: Halves, count: int, num_levels: int | Numbers) -> Numbers:
     """Pop numbers."""
-    low, high = np.zeros(count, np.int64), np.full(count, num_levels)
+    low, high = np.zeros(count, np.int64), np.full(count, num_levels, np.int64)
     while (chosen := np.flatnonzero(high - low > 1)).size:
         middle, probability = _decision(halves, chosen, low, high)
         is_upper = coder.decode(decision(), probability).astype(bool)
@@ -41,7 +41,7 @@ def pop_levels(coder: Stack, halves: Halves, count: int, num_levels: int) -> Num
     return low
 
 
-def bits_of_levels(halves: Halves, levels: Numbers, num_levels: int) -> Float64[np.ndarray, " number"]:
+def bits_of_levels(halves: Halves, levels: Numbers, num_levels: int | Numbers) -> Float64[np.ndarray, " number"]:
     """The bits that `push_levels` takes for each number."""
     total = np.zeros(levels.size)
     for chosen, is_upper, probability in _decisions(halves, levels, num_levels):
@@ -49,7 +49,9 @@ def bits_of_levels(halves: Halves, levels: Numbers, num_levels: int) -> Float64[
     return total
 
 
-def _decisions(halves: Halves, levels: Numbers, num_levels: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _decisions(
+    halves: Halves, levels: Numbers, num_levels: int | Numbers
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Decision after decision: the numbers that take it, their answers, and the probabilities of yes."""
     low, high = np.zeros_like(levels), np.full_like(levels, num_levels)
     while (chosen := np.flatnonzero(high - low > 1)).size:

@@ -1,5 +1,6 @@
 """The commands compress and decompress, of the panel "Use a trained model"."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ def compress(
     embed_model: Annotated[
         bool, typer.Option("--embed-model", help="Write the model into the file, which then needs no run.")
     ] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Keep the labels of the examples, too.")] = False,
     against: Annotated[
         bool, typer.Option("--compare", help="Also measure what xz, brotli and PNG take; slow for large data.")
     ] = False,
@@ -37,9 +39,10 @@ def compress(
     data_dir: DataDirOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Compress images or arrays without loss: into about as many bits as the bound says."""
+    """Compress images, arrays or tables without loss: into about as many bits as the bound says."""
     from lowerbound.compression.codec import compress, decompress
     from lowerbound.compression.other_compressors import sizes_by_others
+    from lowerbound.compression.restored_files import content_of
 
     with StageDisplay() as display:
         found = compress(
@@ -49,11 +52,12 @@ def compress(
             lanes=lanes,
             block=block,
             embed_model=embed_model,
+            labels=labels,
             picture=picture or "",
             data_dir=data_dir,
             progress=lambda done, total: display.show("compressing", done, total),
         )
-    others = sizes_by_others(decompress(found.path, run_path).values) if against else {}
+    others = sizes_by_others(content_of(decompress(found.path, run_path))) if against else {}
     if as_json:
         print_json({**asdict(found), "path": str(found.path), **_derived(found), "others": others})
         return
@@ -78,6 +82,11 @@ def described(found: "Compressed", others: dict[str, int]) -> list[str]:
         f"-ELBO: {found.negative_elbo / found.num_examples:,.1f} bits per example; beyond it {found.overhead:+.3%}: "
         f"header {found.header_bytes:,} bytes, {direct}, {pluralise(found.num_exceptions, 'exception')}",
     ]
+    if found.text_bytes or found.missing_bits:
+        lines.append(
+            f"which cells are missing: {math.ceil(found.missing_bits / 8):,} bytes; columns that the model does not "
+            f"know, and cells written in an unusual way: {found.text_bytes:,} bytes"
+        )
     for name, size in others.items():
         lines.append(f"{name}: {size:,} bytes, {size / found.num_bytes:.2f} times as many")
     return lines
@@ -87,7 +96,8 @@ def described(found: "Compressed", others: dict[str, int]) -> list[str]:
 def decompress(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `lowerbound compress` wrote.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER|FILE.npy", help="A new folder for images, or a .npy file.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER|FILE", help="A new folder for images, or a .npy, .npz or .csv file."),
     ] = None,
     run_path: Annotated[
         Path | None, typer.Option("--run", metavar="RUN", help="The run, unless the file contains its model.")
@@ -98,13 +108,15 @@ def decompress(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a compressed file: images as PNG files, anything as a .npy array, exactly as they were."""
+    """Read a compressed file: images as PNG files, arrays as .npy, tables as .csv, exactly as they were."""
     from lowerbound.compression.codec import decompress
     from lowerbound.compression.restored_files import check_is_new, write_restored
     from lowerbound.foundation.errors import UsageError
 
     if out is None:
-        raise UsageError("the output is missing: a new folder for images, or a .npy file.", hint="out")
+        raise UsageError(
+            "the output is missing: a new folder for images, a .npy file for arrays, or a .csv for a table.", hint="out"
+        )
     check_is_new(out)
     with StageDisplay() as display:
         found = decompress(

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.coding.bits_back import posterior_of
-from lowerbound.coding.element_coding import ElementCoder, element_coder
+from lowerbound.coding.coders import element_coder
+from lowerbound.coding.element_coding import ElementCoder
 from lowerbound.coding.rounded_networks import Exceptions, RoundedNetworks
 from lowerbound.compression.stored_levels import Levels
 from lowerbound.foundation.errors import UsageError

@@ -5,18 +5,19 @@ The file is as long as the bound says: −ELBO of the examples in bits, a few bi
 
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.coding.bits_back import Block, BlockCoder, check_can_code, choose_grid
-from lowerbound.coding.element_coding import element_coder
+from lowerbound.coding.bits_back import BlockCoder, check_can_code, choose_grid
+from lowerbound.coding.coders import element_coder
 from lowerbound.coding.entropy_coder import refusing_nonsense
 from lowerbound.coding.rounded_networks import RoundedNetworks
+from lowerbound.coding.table_coding import TableCoder
 from lowerbound.compression.bit_picture import check_has_picture, write_bit_picture
 from lowerbound.compression.container import (
     MAX_BLOCK,
@@ -30,15 +31,15 @@ from lowerbound.compression.container import (
     read_block,
     write_container,
 )
-from lowerbound.compression.stored_levels import Levels, Units, levels_of
-from lowerbound.data.examples import Collection
+from lowerbound.compression.given_examples import GivenExamples, given_examples
+from lowerbound.compression.stored_levels import Levels, Units
+from lowerbound.compression.table_cells import restored_texts, stored_problem
 from lowerbound.data.reading import STANDARD_LIMIT
 from lowerbound.foundation.errors import DataError, LowerboundError, UsageError
 from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.threads import one_thread
 from lowerbound.models.vae import VAE
-from lowerbound.runs.inputs import InputOptions, read_inputs
-from lowerbound.runs.trained_model import TrainedModel, load
+from lowerbound.runs.trained_model import load
 from lowerbound.training.checkpoint import model_checksum, model_file
 
 LANES, BLOCK = 4, 10_000
@@ -58,6 +59,8 @@ class Compressed:
     num_dimensions: int  # of one example
     num_bytes: int  # of the file
     header_bytes: int  # with the model, if embedded
+    text_bytes: int = 0  # of a table: columns that the model does not know, and cells written in an unusual way
+    missing_bits: float = 0.0  # which cells of a table are missing
     negative_elbo: float  # of all examples, for the latents that were drawn
     num_direct: int  # examples that were coded directly
     num_exceptions: int
@@ -78,8 +81,11 @@ class Compressed:
 class Decompressed:
     """Examples as they were given, and what was lost of a damaged file."""
 
-    values: np.ndarray
+    values: np.ndarray  # of a table the numbers of the model's columns, positions of levels, NaN where one is missing
     names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # if they were kept
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of a table: all cells as text
+    separator: str = ","  # of the table's text
     lost: tuple[str, ...] = ()  # why, one for each damaged block
 
 
@@ -91,19 +97,21 @@ def compress(
     lanes: int = LANES,
     block: int = BLOCK,
     embed_model: bool = False,
+    labels: bool = False,
     picture: str | Path = "",
     data_dir: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Compressed:
     """Compress examples losslessly with a run's model into the file `out`.
 
-    `data` is an array of examples, a path, a list of paths or a named source; without it, the run's test examples.
-    Bits-back coding: the file takes −ELBO bits and a little more, for any likelihood that gives probabilities of whole
-    numbers (Bernoulli on binary data, discretised logistics, categorical values, counts), with a diagonal normal
-    posterior and a standard normal prior. `lanes` examples are coded together, which is faster; every `block` examples
-    stand for themselves, so that they can be read alone. With `embed_model` the file can be read without the run.
-    `picture` is a PNG of where the bits of the first images go, pixel by pixel. UsageError for another model, DataError
-    for values that could not be given back.
+    `data` is an array of examples, a table, a path, a list of paths or a named source; without it, the run's test
+    examples. Bits-back coding: the file takes −ELBO bits and a little more, for any likelihood that gives probabilities
+    of whole numbers (Bernoulli on binary data, discretised logistics, categorical values, counts, tables), with a
+    diagonal normal posterior and a standard normal prior. Of a table all cells come back as text. `lanes` examples are
+    coded together, which is faster; every `block` examples stand for themselves, so that they can be read alone. With
+    `embed_model` the file can be read without the run; with `labels` it has the labels of the examples, too. `picture`
+    is a PNG of where the bits of the first images go, pixel by pixel. UsageError for another model, DataError for
+    values that could not be given back.
 
     Source: Townsend, Bird and Barber, arXiv:1901.04866.
     """
@@ -120,52 +128,40 @@ def compress(
     check_can_code(trained.vae)
     if picture:
         check_has_picture(trained.vae)
-    collection, given = _read(trained, data, data_dir)
-    levels, units = levels_of(collection, trained.vae, trained.schema, given)
-    if not len(levels):
-        raise DataError("there are no examples to compress.")
+    given = given_examples(trained, data, data_dir, labels)
     with one_thread():
-        found = _compress(path, trained, collection, levels, units, file, lanes, block, embed_model, progress)
+        found = _compress(path, trained.vae, given, file, lanes, block, embed_model, progress)
         if picture:
-            write_bit_picture(trained.vae, levels, Path(picture))
+            write_bit_picture(trained.vae, given.levels, Path(picture))
     return found
 
 
-def _read(trained: TrainedModel, data: Any, data_dir: str) -> tuple[Collection, np.ndarray | None]:
-    """Examples, and the array that they were given as."""
-    if data is None or isinstance(data, str | Path) or _are_paths(data):
-        names = [] if data is None else [str(data)] if isinstance(data, str | Path) else [str(name) for name in data]
-        collection = read_inputs(trained, names, InputOptions(data_dir=data_dir))
-        is_array = len(names) == 1 and names[0].endswith(".npy")
-        return collection, np.load(names[0], mmap_mode="r", allow_pickle=False) if is_array else None
-    return trained.examples(data), data if isinstance(data, np.ndarray) else None
-
-
-def _are_paths(data: Any) -> bool:
-    return isinstance(data, list | tuple) and bool(data) and all(isinstance(name, str | Path) for name in data)
-
-
 def _compress(
-    run: Path, trained: TrainedModel, collection: Collection, levels: Levels, units: Units, file: Path, lanes: int,
-    block: int, embed_model: bool, progress: Progress,
+    run: Path, model: VAE, given: GivenExamples, file: Path, lanes: int, block: int, embed_model: bool,
+    progress: Progress,
 ) -> Compressed:  # fmt: skip
-    model = trained.vae
-    networks, elements = RoundedNetworks(model), element_coder(model.likelihood, units.num_levels)
+    levels, units = given.levels, given.units
+    columns = given.table.columns if given.table else ()
+    networks, elements = RoundedNetworks(model), element_coder(model.likelihood, units.num_levels, columns)
     coder = BlockCoder(networks, elements, choose_grid(networks, elements, levels), lanes)
     entries: list[BlockEntry] = []
     contents: list[bytes] = []
+    texts: list[int] = []
     bits = 0.0
     for start in range(0, len(levels), block):
         part = levels[start : start + block]
         coded = coder.encode(part, partial(_report, progress, start, len(levels)))
-        entry, content = entry_of(coded.block, crc_of(part))
+        text = given.packed_texts(start, start + block, model.columns)
+        entry, content = entry_of(coded.block, crc_of(part), text)
         entries.append(entry)
         contents.append(content)
+        texts.append(len(text))
         bits += coded.negative_elbo / np.log(2)
     weights = model_file(run).read_bytes() if embed_model else b""
     header = Header(
         model=model_checksum(run)[:DIGITS],
-        **_embedded(weights),
+        model_bytes=len(weights),
+        model_crc=zlib.crc32(weights),
         event_shape=tuple(model.event_shape),
         num_levels=units.num_levels,
         grid=coder.grid,
@@ -177,7 +173,10 @@ def _compress(
         low=units.low,
         high=units.high,
         is_image=units.is_image,
-        names=collection.ids,
+        names=given.names,
+        table=given.table,
+        texts=tuple(texts) if any(texts) else (),
+        labels=given.labels,
     )
     header_bytes = write_container(file, header, weights, contents)
     return Compressed(
@@ -186,19 +185,17 @@ def _compress(
         num_dimensions=elements.num_elements,
         num_bytes=header_bytes + sum(map(len, contents)),
         header_bytes=header_bytes,
+        text_bytes=sum(texts),
+        missing_bits=elements.missing_bits(levels),
         negative_elbo=bits,
         num_direct=sum(_num_direct(entry, lanes) for entry in entries),
         num_exceptions=sum(entry.num_exceptions for entry in entries),
-        notes=collection.notes,
+        notes=given.notes,
     )
 
 
 def _report(progress: Progress, before: int, total: int, done: int) -> None:
     progress(before + done, total)
-
-
-def _embedded(weights: bytes) -> dict[str, int]:
-    return {"model_bytes": len(weights), "model_crc": zlib.crc32(weights)}
 
 
 def _num_direct(entry: BlockEntry, lanes: int) -> int:
@@ -222,11 +219,13 @@ def decompress(
     container = open_container(Path(file))
     header = container.header
     model = _model_of(container, run)
-    elements = element_coder(model.likelihood, header.num_levels)
+    columns = header.table.columns if header.table else ()
+    elements = element_coder(model.likelihood, header.num_levels, columns)
     units = Units(header.low, header.high, header.num_levels, header.dtype, header.shape, header.is_image)
     chosen = _blocks(header, example)
     STANDARD_LIMIT.check(str(file), 8 * elements.num_elements * sum(header.blocks[k].num_examples for k in chosen))
     parts: list[Levels] = []
+    cells: dict[str, list[str]] = {name: [] for name in header.table.names} if header.table else {}
     kept: list[int] = []
     lost: list[str] = []
     with one_thread():
@@ -234,12 +233,15 @@ def decompress(
         for number in chosen:
             first = sum(entry.num_examples for entry in header.blocks[:number])
             try:
-                levels = _decoded(coder, container, number)
+                levels, packed = _decoded(coder, container, number)
+                texts = restored_texts(packed, levels, header.table, model.columns) if header.table else {}
             except LowerboundError as error:
                 last = first + header.blocks[number].num_examples - 1
                 lost.append(f"block {number + 1} (examples {first:,} to {last:,}): {str(error).rstrip('.')}")
                 continue
             parts.append(levels)
+            for name, some in texts.items():
+                cells[name] += some
             kept += range(first, first + len(levels))
             progress(len(kept), header.num_examples)
     if lost and not skip_broken:
@@ -248,8 +250,17 @@ def decompress(
     if example is not None:
         at = [kept.index(example)] if example in kept else []
         levels, kept = levels[at], [kept[k] for k in at]
-    names = tuple(header.names[k] for k in kept) if header.names else ()
-    return Decompressed(values=units.restored(levels, model.event_shape), names=names, lost=tuple(lost))
+        cells = {name: [column[k] for k in at] for name, column in cells.items()}
+    return Decompressed(
+        values=elements.numbers(levels)
+        if isinstance(elements, TableCoder)
+        else units.restored(levels, model.event_shape),
+        names=tuple(header.names[k] for k in kept) if header.names else (),
+        labels=tuple(header.labels[k] for k in kept) if header.labels else (),
+        columns=cells,
+        separator=header.table.separator if header.table else ",",
+        lost=tuple(lost),
+    )
 
 
 def _blocks(header: Header, example: int | None) -> Sequence[int]:
@@ -261,14 +272,15 @@ def _blocks(header: Header, example: int | None) -> Sequence[int]:
     return [example // header.block]
 
 
-def _decoded(coder: BlockCoder, container: Container, number: int) -> Levels:
+def _decoded(coder: BlockCoder, container: Container, number: int) -> tuple[Levels, bytes]:
+    """The levels of a block, and its texts; DataError if they are not those that were coded."""
     entry = container.header.blocks[number]
-    block: Block = read_block(container, number)
+    block, packed = read_block(container, number)
     with refusing_nonsense():
         levels = coder.decode(block)
     if crc_of(levels) != entry.levels_crc:
         raise DataError("what was decoded is not what was coded")
-    return levels
+    return levels, packed
 
 
 def _model_of(container: Container, run: RunPath) -> VAE:
@@ -288,5 +300,8 @@ def _model_of(container: Container, run: RunPath) -> VAE:
         raise DataError(f"{place} was compressed with another model than that of {run or 'this file'}; give its run.")
     if tuple(model.event_shape) != header.event_shape:
         raise DataError(f"{place} is damaged: its examples have another shape than those of its model.")
+    problem = stored_problem(header.table, model.columns) if header.table else ""
+    if problem or bool(header.table) != bool(model.columns):
+        raise DataError(f"{place} is damaged: {problem or 'its examples are not of the kind of its model'}.")
     check_can_code(model)
     return model

@@ -3,7 +3,7 @@
     magic, version, 0, bytes and CRC of the header  20 bytes
     header                                          JSON, deflated: `Header`
     model                                           a model.safetensors, if embedded
-    blocks                                          each: exceptions, deflated, then the coder's words
+    blocks                                          each: exceptions, deflated; a table's texts; the coder's words
 
 All numbers are little-endian. The header states the bytes and the CRC of every block, so that one can be read, or be
 damaged, without the others.
@@ -21,6 +21,7 @@ import numpy as np
 
 from lowerbound.coding.bits_back import Block, Grid
 from lowerbound.coding.rounded_networks import Exceptions
+from lowerbound.compression.table_cells import StoredTable
 from lowerbound.foundation.errors import DataError, RunError
 from lowerbound.foundation.storage import write_atomically
 from lowerbound.foundation.strict import parsed
@@ -67,6 +68,9 @@ class Header:
     high: float  # of the last level
     is_image: bool = False  # elements are channels first for the model, and last as they were given
     names: tuple[str, ...] = ()  # of files, in order
+    table: StoredTable | None = None  # of rows of a table
+    texts: tuple[int, ...] = ()  # bytes of each block's texts, of a table
+    labels: tuple[str, ...] = ()  # of the examples, where they are kept
 
     @property
     def num_examples(self) -> int:
@@ -119,11 +123,11 @@ class Container:
     start: int
 
 
-def entry_of(block: Block, levels_crc: int) -> tuple[BlockEntry, bytes]:
+def entry_of(block: Block, levels_crc: int, texts: bytes = b"") -> tuple[BlockEntry, bytes]:
     """A block's entry and its bytes."""
     exceptions = block.exceptions.as_array().astype(EXCEPTION)
     packed = _deflated(exceptions.T.tobytes()) if len(exceptions) else b""
-    content = packed + np.asarray(block.words).astype(WORD).tobytes()
+    content = packed + texts + np.asarray(block.words).astype(WORD).tobytes()
     entry = BlockEntry(
         num_examples=block.num_images,
         num_bytes=len(content),
@@ -211,8 +215,13 @@ def _problem(header: Header, num_bytes: int) -> str:
         return "it is shorter than its header states"
     if not _is_type(header.dtype) or math.prod(header.shape) != math.prod(header.event_shape):
         return "its header states values that its examples cannot have"
-    if header.names and len(header.names) != header.num_examples:
+    if any(each and len(each) != header.num_examples for each in (header.names, header.labels)):
         return "its header does not name every example"
+    sizes = header.texts or (0,) * len(blocks)
+    if len(sizes) != len(blocks) or any(
+        not 0 <= size <= entry.num_bytes - entry.exception_bytes for size, entry in zip(sizes, blocks, strict=True)
+    ):
+        return "its header states more text than bytes"
     return ""
 
 
@@ -224,8 +233,8 @@ def _is_type(name: str) -> bool:
         return False
 
 
-def read_block(container: Container, number: int) -> Block:
-    """A block; DataError if it is damaged."""
+def read_block(container: Container, number: int) -> tuple[Block, bytes]:
+    """A block, and its texts; DataError if it is damaged."""
     entries = container.header.blocks
     entry = entries[number]
     with container.path.open("rb") as file:
@@ -233,11 +242,12 @@ def read_block(container: Container, number: int) -> Block:
         content = file.read(entry.num_bytes)
     if len(content) != entry.num_bytes or zlib.crc32(content) != entry.crc:
         raise DataError("its bytes are not what was written")
-    length = entry.exception_bytes
+    first = entry.exception_bytes
+    last = first + (container.header.texts[number] if container.header.texts else 0)
     try:
-        unpacked = zlib.decompressobj(wbits=-15).decompress(content[:length], MAX_HEADER) if length else b""
+        unpacked = zlib.decompressobj(wbits=-15).decompress(content[:first], MAX_HEADER) if first else b""
         exceptions = np.frombuffer(unpacked, EXCEPTION).reshape(2, entry.num_exceptions).T.tolist()
-        words = np.frombuffer(content[length:], WORD).astype(np.uint32)
+        words = np.frombuffer(content[last:], WORD).astype(np.uint32)
     except (zlib.error, ValueError) as error:
         raise DataError("its bytes are not those of any examples") from error
-    return Block(words, entry.num_examples, entry.direct, Exceptions.of_array(exceptions))
+    return Block(words, entry.num_examples, entry.direct, Exceptions.of_array(exceptions)), content[first:last]

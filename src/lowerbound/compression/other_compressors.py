@@ -10,9 +10,11 @@ from PIL import Image
 BINARY = 2  # values, of which eight fit into a byte
 
 
-def sizes_by_others(values: np.ndarray) -> dict[str, int]:
-    """Bytes of all examples as one block: xz, brotli if it is installed, and for pictures PNG of one large picture."""
-    content = _packed(values)
+def sizes_by_others(values: np.ndarray | bytes) -> dict[str, int]:
+    """Bytes of all examples as one block, or of a file's content: xz, brotli if it is installed, and for pictures PNG
+    of one large picture.
+    """
+    content = values if isinstance(values, bytes) else _packed(values)
     sizes = {"xz": len(lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))}
     try:
         brotli = import_module("brotli")
@@ -20,7 +22,12 @@ def sizes_by_others(values: np.ndarray) -> dict[str, int]:
         pass
     else:
         sizes["brotli"] = len(brotli.compress(content, quality=11, lgwin=24))
-    if values.dtype == np.uint8 and values.ndim >= 3 and values.shape[3:] in ((), (1,), (3,)):
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype == np.uint8
+        and values.ndim >= 3
+        and values.shape[3:] in ((), (1,), (3,))
+    ):
         sizes["png"] = _png(values)
     return sizes
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowerbound.data.examples import Collection
-from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.errors import DataError
 from lowerbound.foundation.schema import Schema
 from lowerbound.models.vae import VAE
 from lowerbound.probability.likelihoods import BernoulliLikelihood, CountLikelihood, LevelLikelihood
@@ -43,7 +43,7 @@ class Units:
 def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndarray | None) -> tuple[Levels, Units]:
     """The levels of examples and their units; `given` is the array that they come from, if they come from one.
 
-    DataError for what cannot be restored from levels, UsageError for a kind of data that has none.
+    DataError for what cannot be restored from levels.
     """
     examples, likelihood = collection.examples, model.likelihood
     if collection.resized_to:
@@ -56,8 +56,6 @@ def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndar
             f"examples were changed when they were read ({'; '.join(collection.notes)}), so that they could not be "
             "given back; compress examples that need no conversion."
         )
-    if schema.layout == "table":
-        raise UsageError("lossless compression takes images and arrays; the run was trained on a table.")
     stored = np.asarray(examples.values)
     if examples.is_redrawn and not np.isin(stored, examples.range).all():
         raise DataError(

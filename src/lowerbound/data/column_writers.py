@@ -122,12 +122,17 @@ def _write_csv(path: Path, columns: Columns, form: CsvForm = STANDARD) -> None:
 
 def _short(columns: Columns, decimal: str) -> dict[str, np.ndarray]:
     # Only the digits of a 32-bit float.
-    return {name: _as_text(values, decimal) if values.dtype.kind == "f" else values for name, values in columns.items()}
+    return {
+        name: np.array(as_texts(values, decimal), dtype=object) if values.dtype.kind == "f" else values
+        for name, values in columns.items()
+    }
 
 
-def _as_text(values: np.ndarray, decimal: str) -> np.ndarray:
-    texts = [str(value).replace(".", decimal) if np.isfinite(value) else "" for value in values]
-    return np.array(texts, dtype=object)
+def as_texts(values: np.ndarray, decimal: str = ".") -> list[str]:
+    """Cells as text, with the digits that their type needs; those that are not finite are empty."""
+    if values.dtype.kind != "f":
+        return [str(value) for value in values.tolist()]
+    return [str(value).replace(".", decimal) if np.isfinite(value) else "" for value in values]
 
 
 def _finite_or_none(values: np.ndarray) -> list[Any]:

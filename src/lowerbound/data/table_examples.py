@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32, Float64
 
 from lowerbound.data import number_parsing
 from lowerbound.data.array_examples import encode_labels
@@ -92,7 +92,7 @@ def parse_cells(
     values = np.full((table.num_rows, len(names)), np.nan, np.float32)
     unreadable = dict(table.unreadable)
     for index, (column, name) in enumerate(zip(schema.columns, names, strict=True)):
-        cells, problems = _read(table.columns[name], _reader(column, schema))
+        cells, problems = read_cells(table, name, column, schema)
         values[:, index] = cells - column.offset
         for row, why in problems.items():
             unreadable.setdefault(row, f"{table.where(row, name)} {why}")
@@ -149,8 +149,11 @@ def format_label(cell: Cell, schema: Schema | None) -> str | None:
 Reader = Callable[[Cell], float]
 
 
-def _read(cells: Sequence[Cell], read: Reader) -> tuple[Float[np.ndarray, " row"], dict[int, str]]:
-    """The cells as numbers, NaN where missing or unreadable; and the reason for each unreadable one."""
+def read_cells(
+    table: RawTable, name: str, column: Column, schema: Schema
+) -> tuple[Float64[np.ndarray, " row"], dict[int, str]]:
+    """The cells under a name as numbers, NaN where missing or unreadable; and the reason for each unreadable one."""
+    cells, read = table.columns[name], _reader(column, schema)
     values = np.full(len(cells), np.nan)
     problems = {}
     for row, cell in enumerate(cells):
@@ -233,7 +236,7 @@ class _Levels:
         return self.by_number.get(cell) if isinstance(cell, int | float) else None
 
 
-def _all_numbers(known: KnownCells) -> Float[np.ndarray, " row"]:
+def _all_numbers(known: KnownCells) -> Float64[np.ndarray, " row"]:
     if len(known.cells) < known.table.num_rows:
         row = next(row for row, known_row in enumerate([*known.rows, -1]) if row != known_row)
         where = known.table.where(row, known.name)

@@ -44,18 +44,18 @@ class TableLikelihood(Likelihood):
         super().__init__(event_shape)
         # Without columns, as for an array without names, all are numeric.
         self.columns = columns or tuple(Column(name=str(i), kind="numeric") for i in range(math.prod(event_shape)))
-        self.log_sigma = nn.Parameter(torch.zeros(len(self._of("numeric"))))
-        self.log_r = nn.Parameter(torch.zeros(len(self._of("count"))))
+        self.log_sigma = nn.Parameter(torch.zeros(len(self.columns_of("numeric"))))
+        self.log_r = nn.Parameter(torch.zeros(len(self.columns_of("count"))))
         self.register_buffer("location", torch.zeros(len(self.columns)))
         self.register_buffer("scale", torch.ones(len(self.columns)))
 
     @property
     def raw_shape(self) -> tuple[int, ...]:
-        return (sum(self._widths()),)
+        return (sum(self.widths()),)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        return (sum(self._widths()) + len(self.columns),)
+        return (sum(self.widths()) + len(self.columns),)
 
     @property
     def feature_range(self) -> None:
@@ -66,10 +66,10 @@ class TableLikelihood(Likelihood):
         """Set location and scale of numeric columns to the training data's mean and standard deviation, and initialise
         the shapes of counts from them.
         """
-        numeric = self._of("numeric")
+        numeric = self.columns_of("numeric")
         self.location[numeric] = mean[numeric]
         self.scale[numeric] = torch.where(deviation[numeric] > 0, deviation[numeric], 1.0)
-        counts = self._of("count")
+        counts = self.columns_of("count")
         with torch.no_grad():
             self.log_r.copy_(log_r_of(mean[counts], deviation[counts]))
 
@@ -79,13 +79,13 @@ class TableLikelihood(Likelihood):
         return torch.cat([*parts, (~is_missing).to(x.dtype)], dim=-1)
 
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> TableRow:
-        slices = raw.split(self._widths(), dim=-1)
+        slices = raw.split(self.widths(), dim=-1)
         blocks = []
         for kind in ("numeric", "count", "binary"):
-            if len(where := self._of(kind)):
+            if len(where := self.columns_of(kind)):
                 joined = torch.cat([slices[index] for index in where], dim=-1)
                 blocks.append(Block(torch.tensor(where, device=raw.device), self._family(kind, joined, where)))
-        for index in self._of("categorical"):
+        for index in self.columns_of("categorical"):
             blocks.append(Block(torch.tensor([index], device=raw.device), ColumnCodes(slices[index])))
         return TableRow(tuple(blocks))
 
@@ -107,7 +107,7 @@ class TableLikelihood(Likelihood):
         if not (math.isfinite(support.low) and math.isfinite(support.high)):
             came = f"[{support.low:g}, {support.high:g}]"
             raise DataError(f"data lie in {came}, but likelihood 'table' needs finite or missing values.")
-        return "table" if self._of("numeric") else "discrete table"
+        return "table" if self.columns_of("numeric") else "discrete table"
 
     def admits(self, x: Float[Tensor, "batch *event"], is_binary: bool) -> Bool[Tensor, "batch *event"]:
         parts = [self._admits(column, x[..., index]) for index, column in enumerate(self.columns)]
@@ -124,10 +124,12 @@ class TableLikelihood(Likelihood):
             is_whole &= cells < column.num_levels
         return cells.isnan() | is_whole
 
-    def _of(self, kind: ColumnKind) -> list[int]:
+    def columns_of(self, kind: ColumnKind) -> list[int]:
+        """The positions of the columns of a kind."""
         return [index for index, column in enumerate(self.columns) if column.kind == kind]
 
-    def _widths(self) -> list[int]:
+    def widths(self) -> list[int]:
+        """How many outputs of the decoder each column has."""
         return [column.num_levels if column.kind == "categorical" else 1 for column in self.columns]
 
     def _family(self, kind: ColumnKind, raw: Tensor, where: list[int]) -> Distribution:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowerbound.data.column_writers import named_columns
 from lowerbound.data.examples import Collection
-from lowerbound.data.files import ReadingOptions, options_for_schema, read
+from lowerbound.data.files import ReadingOptions, options_for_schema, read, read_raw, with_limits
 from lowerbound.data.images import IMAGE_SUFFIXES, read_image_files
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import is_packed
@@ -46,9 +46,7 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
         raise UsageError(
             "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"
         )
-    limit = limit_from_setting(options.max_gib)
-    reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
-    reading = replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
+    limit, reading = limit_from_setting(options.max_gib), _reading(trained, options)
     if len(inputs) == 1 and inputs[0] in SOURCES:
         return trained.collection(raw_source(inputs[0], options.data_dir), options.skip_broken)
     if len(inputs) == 1 and is_packed(location := Location(inputs[0])):
@@ -66,6 +64,29 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
         )
     raw = read_image_files([Path(name).expanduser() for name in inputs], reading.images)
     return trained.collection(raw, options.skip_broken)
+
+
+def read_table(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> RawTable:
+    """The cells of a table as they are stored, by the signs of the run's own table; UsageError for anything else."""
+    if len(inputs) == 1 and inputs[0] in SOURCES:
+        raw = raw_source(inputs[0], options.data_dir)
+    elif len(inputs) == 1 and is_remote(inputs[0]):
+        with copied(inputs[0], limit_from_setting(options.max_gib)) as copy:
+            raw = read_raw(copy.path, with_limits(_reading(trained, options)))
+    elif len(inputs) == 1:
+        raw = read_raw(Path(inputs[0]).expanduser(), with_limits(_reading(trained, options)))
+    else:
+        raise UsageError("several inputs are given, but the run was trained on a table; give one table.")
+    if not isinstance(raw, RawTable):
+        raise UsageError(f"{printable(inputs[0])} is not a table, but the run was trained on one; give one.")
+    return raw
+
+
+def _reading(trained: TrainedModel, options: InputOptions) -> ReadingOptions:
+    """How files are read for a model."""
+    limit = limit_from_setting(options.max_gib)
+    reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
+    return replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
 
 
 def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> Collection:
