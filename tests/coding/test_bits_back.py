@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from lowerbound.coding.bits_back import MOST_MULTIPLES, BlockCoder, Grid, grid_for, posterior_of
-from lowerbound.coding.coders import element_coder
+from lowerbound.coding.coders import MOST_COUNTS, element_coder
 from lowerbound.coding.portable_tables import STEPS
 from lowerbound.coding.rounded_networks import RoundedNetworks
-from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
+from lowerbound.probability.likelihoods import PoissonLikelihood
 
 LEVELS = np.random.default_rng(0).integers(0, 2, (300, 64))
 
@@ -28,6 +29,15 @@ def test_a_block_comes_back_and_takes_minus_elbo_and_a_few_bits(lanes):
     np.testing.assert_array_equal(coder.decode(coded.block), LEVELS)
     beyond = 32 * len(coded.block.words) - coded.negative_elbo / np.log(2)
     assert 0 < beyond < 64 + 30 * lanes * len(coded.block.direct)
+
+
+def test_tables_of_probabilities_are_of_bounded_size():
+    elements = element_coder(PoissonLikelihood((784,)), MOST_COUNTS)
+    model = build_model(
+        ModelConfig(network="dense", hidden=(4,), latent_dim=2, likelihood="poisson"), (784,), generator(0, "weights")
+    )
+    with pytest.raises(UsageError, match="coding 16 examples at once needs 205,520,896 probabilities"):
+        BlockCoder(RoundedNetworks(model), elements, Grid(1, 1, 8), 16)
 
 
 def test_more_lanes_need_more_examples_coded_directly():

@@ -1,11 +1,13 @@
 """`lowerbound compress` and `decompress`: from files to a file and back, with what it took."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 
 from coded_arrays import coded_run
+from coded_tables import coded_table_run, written_table
 from command_line import in_process, one_line
 
 
@@ -33,6 +35,17 @@ def test_images_come_back_as_files(places, capsys, tmp_path):
     printed = in_process(capsys, "decompress", tmp_path / "x.lb", "--out", tmp_path / "images", "--json").out
     assert json.loads(printed) == {"path": str(tmp_path / "images"), "num_examples": 37, "lost": []}
     assert len(list((tmp_path / "images").glob("*.png"))) == 37
+
+
+def test_a_table_comes_back_as_a_csv(capsys, tmp_path):
+    written_table(tmp_path / "people.csv")
+    coded_table_run(tmp_path / "run", tmp_path / "people.csv")
+    words = ("compress", tmp_path / "run", tmp_path / "people.csv", "--out", tmp_path / "x.lb", "--compare")
+    printed = in_process(capsys, *words).out
+    assert "which cells are missing: " in printed and "xz: " in printed and "png" not in printed
+    in_process(capsys, "decompress", tmp_path / "x.lb", "--run", tmp_path / "run", "--out", tmp_path / "back.csv")
+    given, back = (list(csv.reader((tmp_path / name).open(encoding="utf-8"))) for name in ("people.csv", "back.csv"))
+    assert given == back
 
 
 def test_what_is_lost_is_named(places, capsys, tmp_path):

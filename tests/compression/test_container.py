@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from coded_arrays import coded_run
+from coded_tables import coded_table_run, written_table
 from lowerbound.compression import container
 from lowerbound.compression.codec import compress, decompress
 from lowerbound.compression.container import PREFIX, TYPICAL, open_container
@@ -68,6 +69,52 @@ def test_a_thousand_damaged_files_are_refused_in_one_line_or_lose_the_blocks_tha
         kept = np.isin(np.arange(37) // 10, blocks, invert=True)
         np.testing.assert_array_equal(found.values, values[kept])
     assert lost > NUM_DAMAGED / 10
+
+
+def test_a_damaged_table_loses_the_blocks_that_are_named(tmp_path):
+    cells = written_table(tmp_path / "people.csv")
+    coded_table_run(tmp_path / "run", tmp_path / "people.csv")
+    compress(tmp_path / "run", tmp_path / "people.csv", tmp_path / "x.lb", block=40)
+    content, start = (tmp_path / "x.lb").read_bytes(), open_container(tmp_path / "x.lb").start
+    stream = np.random.default_rng(0)
+    for _ in range(60):
+        broken = bytearray(content)
+        broken[stream.integers(start, len(content))] ^= 1 << int(stream.integers(8))
+        (tmp_path / "damaged.lb").write_bytes(broken)
+        found = decompress(tmp_path / "damaged.lb", tmp_path / "run", skip_broken=True)
+        (block,) = (int(reason.split()[1]) - 1 for reason in found.lost)
+        kept = cells[1 : 1 + 40 * block] + cells[41 + 40 * block :]
+        assert [list(row) for row in zip(*found.columns.values(), strict=True)] == kept
+
+
+TABLE_LIES = {
+    "no table": lambda header: header.pop("table"),
+    "other columns": lambda header: header["table"].update(names=["a"]),
+    "many levels": lambda header: header["table"]["columns"][0].update(num_levels=2**60),
+    "more text than bytes": lambda header: header.update(texts=[10**9]),
+    "fewer texts than blocks": lambda header: header.update(texts=[1, 2]),
+    "no text": lambda header: header.update(texts=[0]),
+    "labels": lambda header: header.update(labels=["a"]),
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A run of a table and a file of it, of one block."""
+    folder = tmp_path_factory.mktemp("table")
+    written_table(folder / "people.csv")
+    coded_table_run(folder / "run", folder / "people.csv")
+    compress(folder / "run", folder / "people.csv", folder / "x.lb")
+    return folder / "run", folder / "x.lb"
+
+
+@pytest.mark.parametrize("lie", TABLE_LIES)
+def test_a_table_that_lies_is_refused_in_one_line(table, tmp_path, lie):
+    run, file = table
+    (tmp_path / "x.lb").write_bytes(repacked(file.read_bytes(), TABLE_LIES[lie]))
+    with pytest.raises(LowerboundError) as refused:
+        decompress(tmp_path / "x.lb", run)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
 
 
 def test_damage_is_an_error_unless_the_rest_is_asked_for(case, tmp_path):

@@ -41,6 +41,7 @@ MOST_MULTIPLES = 2**14  # of a step, on each side of 0
 COARSE = (0, 1, 2, 3, 4)
 """Bits after the point of the latents of examples that are coded directly; the best on a few is taken."""
 
+MOST_PROBABILITIES = 2**27  # a GiB of them
 NUM_TRIED = 32  # examples for that
 LOG_VARIANCE_STEPS = round(LOG_VARIANCE_BOUND * STEPS)
 
@@ -88,6 +89,11 @@ class BlockCoder:
     def __init__(self, networks: RoundedNetworks, elements: ElementCoder, grid: Grid, lanes: int) -> None:
         self.networks, self.elements, self.grid, self.lanes = networks, elements, grid, lanes
         self.latent_dim = networks.model.latent_dim
+        if lanes * elements.num_probabilities > MOST_PROBABILITIES:
+            raise UsageError(
+                f"coding {lanes} examples at once needs {lanes * elements.num_probabilities:,} probabilities; at most "
+                f"{MOST_PROBABILITIES:,} are computed: use fewer lanes, or fewer levels."
+            )
         self.longest = PRECISION * self.latent_dim * lanes  # bits to pop the latents of a group
 
     def encode(self, levels: Levels, progress: Callable[[int], None] = lambda done: None) -> Coded:
@@ -192,6 +198,7 @@ def grid_for(mean: np.ndarray, deviation: np.ndarray, coarseness: int) -> Grid:
 
 def choose_grid(networks: RoundedNetworks, elements: ElementCoder, levels: Levels) -> Grid:
     """A grid that fits the posteriors of some examples; its coarse one takes fewest bits for coding them directly."""
+    at_once = max(1, MOST_PROBABILITIES // max(elements.num_probabilities, 1))
     some = levels[np.linspace(0, len(levels) - 1, min(len(levels), 1000)).astype(int)]
     numbers = np.arange(len(some))
     raw = networks.encoded(elements.to_x(some), numbers, Exceptions(), is_writing=True)
@@ -201,7 +208,8 @@ def choose_grid(networks: RoundedNetworks, elements: ElementCoder, levels: Level
     def cost(grid: Grid) -> float:
         z = grid.nearest(mean[:NUM_TRIED], grid.coarseness) / (1 << grid.coarseness)
         outputs = networks.decoded(z, numbers[:NUM_TRIED], Exceptions(), is_writing=True)
-        of_x = elements.bits(outputs, some[:NUM_TRIED]).sum()
+        parts = (slice(start, start + at_once) for start in range(0, len(z), at_once))
+        of_x = sum(float(elements.bits(outputs[rows], some[:NUM_TRIED][rows]).sum()) for rows in parts)
         return float(of_x + ((z**2 / 2 + 0.919) / np.log(2) + grid.coarseness).sum())
 
     return min(grids, key=cost)

@@ -57,6 +57,11 @@ class ElementCoder(ABC):
     def bits(self, raw: Raw, levels: Levels) -> Float64[np.ndarray, "image element"]:
         """The bits that `encode` takes for each element."""
 
+    @property
+    def num_probabilities(self) -> int:
+        """Numbers in the tables of probabilities that coding one image needs."""
+        return 0
+
     def missing_bits(self, levels: Levels) -> float:
         """The bits that say which elements are missing; 0 where none can be."""
         return 0.0
@@ -122,6 +127,10 @@ class LogisticCoder(LevelCoder):
 
 class CumulativeCoder(LevelCoder):
     """Elements whose masses come from a table of the weights of all levels."""
+
+    @property
+    def num_probabilities(self) -> int:
+        return self.num_elements * self.num_levels
 
     @abstractmethod
     def weights(self, raw: Raw) -> Float64[np.ndarray, "element level"]:

@@ -121,6 +121,11 @@ class TableCoder(ElementCoder):
             total[chosen] = bits_of_levels(halves, levels[chosen], self.num_levels[chosen[1]])
         return total
 
+    @property
+    def num_probabilities(self) -> int:
+        kinds = (self.where["count"], self.where["categorical"])
+        return sum(len(where) * int(self.num_levels[where].max(initial=0)) for where in kinds)
+
     def missing_bits(self, levels: Levels) -> float:
         """The bits that it takes to say which cells are missing; −ELBO has none for them."""
         asked = levels[:, self.is_sometimes_missing] == MISSING

@@ -18,6 +18,7 @@ HINTS = {
     "grid": "Option: --grid COLUMNSxROWS.",
     "host": "Option: --host ADDRESS.",
     "occupied": "Options: --out DIR, or --resume {path}",
+    "no_labels": "Leave out --labels.",
     "out": "Option: --out.",
     "over": "Option: --over SECTION.KEY=VALUE,VALUE,...",
     "page": "Option: --page FILE.html.",

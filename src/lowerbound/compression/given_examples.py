@@ -76,7 +76,7 @@ def _arrays(trained: TrainedModel, data: Any, data_dir: str, with_labels: bool) 
 def _labels(collection: Collection) -> tuple[str, ...]:
     labels = collection.examples.labels
     if labels is None or not collection.label_names:
-        raise UsageError("the examples have no labels that could be kept.", hint="labels")
+        raise UsageError("the examples have no labels that could be kept.", hint="no_labels")
     return tuple(collection.label_names[label] for label in np.asarray(labels))
 
 
