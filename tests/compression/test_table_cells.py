@@ -35,7 +35,7 @@ def test_levels_are_numbers_in_steps_of_their_decimals(people):
     cells, trained, levels, stored, _ = people
     at = [column.name for column in trained.schema.columns].index("income")
     column = stored.columns[at]
-    assert column.decimals == 2 and stored.are_fixed[at] and stored.missing[at] in ("NA", "")
+    assert column.decimals == 2 and stored.styles[at] == "fixed" and stored.missing[at] in ("NA", "")
     written = [row[2] for row in cells[1:]]
     expected = [MISSING if text in ("NA", "") else round(float(text) * 100) - column.low for text in written]
     assert levels[:, at].tolist() == expected
@@ -120,3 +120,21 @@ def test_the_runs_own_rows_have_the_digits_that_were_stored(people):
     table = table_of_rows(read_inputs(trained, []))
     own = {row[2] for row in cells[1:]}
     assert {f"{float(text):.2f}" for text in table.columns["income"] if text} <= own | {"10000.00"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "style"),
+    [
+        (["1.50", "2.00", "3.25", "0.75"], "fixed"),
+        (["1.5", "2", "3.25", "0.75"], "shortest"),
+        (["1.5", "2.0", "3.25", "0.75"], "float"),
+        (["1.0", "5.0", "3.0", "9.0"], "float"),
+    ],
+)
+def test_the_usual_way_of_writing_numbers_costs_nothing(cells, style, tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n" + "".join(f"{cell},{float(i % 2)}\n" for i, cell in enumerate(cells * 20)))
+    trained = untrained(str(tmp_path / "x.csv"))
+    levels, stored, texts = levels_of_table(read_csv(tmp_path / "x.csv"), trained.schema)
+    assert stored.styles == (style, "float")
+    assert packed_texts(texts, levels, stored, trained.schema.columns) == b""
+    assert restored_texts(b"", levels, stored, trained.schema.columns) == texts

@@ -9,6 +9,7 @@ import lzma
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,6 +28,10 @@ from lowerbound.foundation.schema import Column, Schema
 Texts = Mapping[str, Sequence[str]]
 """The columns of a table by name, in order, every cell as text; empty for a missing one, unless a marker was given."""
 
+Style = Literal["fixed", "shortest", "float"]
+STYLES: tuple[Style, ...] = ("fixed", "shortest", "float")
+"""Numbers with all decimals of their column (1.50, 2.00), with those that they need (1.5, 2), or one at least (2.0)."""
+
 MOST_NUMBERS = 2**50  # from the smallest to the largest of a column, in steps of its last decimal
 MAX_TEXTS = 2**28  # bytes of a block's texts, unpacked
 MEMORY = 2**28  # bytes for unpacking
@@ -38,7 +43,7 @@ class StoredTable:
 
     names: tuple[str, ...]  # of all columns, in order
     columns: tuple[CodedColumn, ...]  # of the model
-    are_fixed: tuple[bool, ...]  # whether numbers of a column have all decimals (1.50), or those that they need (1.5)
+    styles: tuple[Style, ...]  # in which each column writes most of its numbers
     missing: tuple[str, ...]  # how each column says missing
     separator: str = ","
     decimal: str = "."
@@ -65,25 +70,22 @@ def levels_of_table(table: RawTable, schema: Schema) -> tuple[Levels, StoredTabl
     match_columns(table, schema)
     texts = table_texts(table)
     levels = np.zeros((table.num_rows, len(schema.columns)), np.int64)
-    coded, are_fixed, missing = [], [], []
+    coded, styles, missing = [], [], []
     for at, column in enumerate(schema.columns):
         numbers, _ = read_cells(table, column.name, column, schema)
         one, levels[:, at] = _coded(table, column, numbers)
         written = texts[column.name]
         absent = Counter(text for text, level in zip(written, levels[:, at], strict=True) if level == MISSING)
         usual = absent.most_common(1)[0][0] if absent else ""
-        ways = {
-            is_fixed: _written(column, one, levels[:, at], is_fixed, usual, schema.decimal)
-            for is_fixed in (True, False)
-        }
-        alike = {way: sum(map(str.__eq__, cells, written)) for way, cells in ways.items()}
+        ways = {style: _written(column, one, levels[:, at], style, usual, schema.decimal) for style in STYLES}
+        alike = {style: sum(map(str.__eq__, cells, written)) for style, cells in ways.items()}
         coded.append(one)
-        are_fixed.append(alike[True] >= alike[False])
+        styles.append(max(STYLES, key=alike.__getitem__))
         missing.append(usual)
     stored = StoredTable(
         names=tuple(texts),
         columns=tuple(coded),
-        are_fixed=tuple(are_fixed),
+        styles=tuple(styles),
         missing=tuple(missing),
         separator=table.separator or schema.separator or (";" if schema.decimal == "," else ","),
         decimal=schema.decimal,
@@ -117,17 +119,21 @@ def _coded(table: RawTable, column: Column, numbers: Float64[np.ndarray, " row"]
 
 
 def _written(
-    column: Column, coded: CodedColumn, levels: np.ndarray, is_fixed: bool, missing: str, decimal: str
+    column: Column, coded: CodedColumn, levels: np.ndarray, style: Style, missing: str, decimal: str
 ) -> list[str]:
     """Levels as a table usually writes them."""
     if column.levels:
-        by_level = [*column.levels, missing]
+        by_level = [*(_level(text, style, decimal) for text in column.levels), missing]
         return [by_level[level] for level in levels.tolist()]
-    if coded.decimals == 0:
-        return [missing if level == MISSING else str(level + coded.low) for level in levels.tolist()]
+    write = {"fixed": f"%.{coded.decimals}f".__mod__, "shortest": number_parsing.as_text, "float": repr}[style]
     numbers = coded.numbers(levels).tolist()
-    one = f"%.{coded.decimals}f".__mod__ if is_fixed else number_parsing.as_text
-    return [missing if number != number else one(number).replace(".", decimal) for number in numbers]
+    return [missing if number != number else write(number).replace(".", decimal) for number in numbers]
+
+
+def _level(text: str, style: Style, decimal: str) -> str:
+    """A level's text, or if it is a number this as a float."""
+    number = number_parsing.parse_plain_number(text) if style == "float" else None
+    return text if number is None else repr(number).replace(".", decimal)
 
 
 def packed_texts(texts: Texts, levels: Levels, stored: StoredTable, columns: Sequence[Column]) -> bytes:
@@ -170,10 +176,10 @@ def _are_texts(cells: Sequence[str]) -> bool:
 
 
 def _usual(levels: Levels, stored: StoredTable, columns: Sequence[Column]) -> dict[str, list[str]]:
-    parts = zip(columns, stored.columns, stored.are_fixed, stored.missing, strict=True)
+    parts = zip(columns, stored.columns, stored.styles, stored.missing, strict=True)
     return {
-        column.name: _written(column, coded, levels[:, at], is_fixed, missing, stored.decimal)
-        for at, (column, coded, is_fixed, missing) in enumerate(parts)
+        column.name: _written(column, coded, levels[:, at], style, missing, stored.decimal)
+        for at, (column, coded, style, missing) in enumerate(parts)
     }
 
 
@@ -190,7 +196,7 @@ def _unpacked(packed: bytes) -> tuple[dict[str, list[str]], dict[str, list[tuple
 
 def stored_problem(stored: StoredTable, columns: Sequence[Column]) -> str:
     """What of a header's table cannot be of a model with these columns; empty if it can."""
-    if not len(columns) == len(stored.columns) == len(stored.are_fixed) == len(stored.missing):
+    if not len(columns) == len(stored.columns) == len(stored.styles) == len(stored.missing):
         return "it states another number of columns than its model has"
     if len(set(stored.names)) != len(stored.names) or not {column.name for column in columns} <= set(stored.names):
         return "it lacks columns of its model"
