@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lowerbound.coding.bits_back import MOST_MULTIPLES, BlockCoder, Grid, grid_for, posterior_of
-from lowerbound.coding.coders import MOST_COUNTS, element_coder
+from lowerbound.coding.coders import element_coder
+from lowerbound.coding.element_coding import MOST_COUNTS
 from lowerbound.coding.portable_tables import STEPS
 from lowerbound.coding.rounded_networks import RoundedNetworks
 from lowerbound.foundation.errors import DataError, UsageError

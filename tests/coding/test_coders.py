@@ -2,7 +2,8 @@
 
 import pytest
 
-from lowerbound.coding.coders import CODERS, MOST_COUNTS, element_coder
+from lowerbound.coding.coders import CODERS, element_coder
+from lowerbound.coding.element_coding import MOST_COUNTS
 from lowerbound.foundation.errors import UsageError
 from lowerbound.probability.likelihoods import GaussianLikelihood, PoissonLikelihood
 from lowerbound.probability.table_likelihood import TableLikelihood

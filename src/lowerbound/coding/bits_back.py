@@ -77,10 +77,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Coded:
-    """A block, and −ELBO of its images in nats, for the latents that were drawn."""
+    """A block, and of each group of lanes −ELBO in nats, for the latents that were drawn, and the bits that it took."""
 
     block: Block
-    negative_elbo: float
+    negative_elbos: Float64[np.ndarray, " group"]
+    bits: Int64[np.ndarray, " group"]
+
+    @property
+    def negative_elbo(self) -> float:
+        """−ELBO of all images, in nats."""
+        return float(self.negative_elbos.sum())
 
 
 class BlockCoder:
@@ -98,7 +104,8 @@ class BlockCoder:
 
     def encode(self, levels: Levels, progress: Callable[[int], None] = lambda done: None) -> Coded:
         """A block of images; `progress` is called with the number of those that are done."""
-        negative_elbo = 0.0
+        negative_elbos: list[float] = []
+        lengths = [0]  # of the stack, in bits
         coder, exceptions, direct = stack(), Exceptions(), []
         numbers = np.arange(len(levels))
         posteriors = self.networks.encoded(self.elements.to_x(levels), numbers, exceptions, is_writing=True)
@@ -117,10 +124,11 @@ class BlockCoder:
             coder.encode_reverse(z.ravel().astype(np.int32), self.grid.prior(fineness))
             if group in direct[-1:]:
                 latents, raw = self._drawn(posteriors[rows], group)
-            negative_elbo += self._negative_elbo(latents, raw, posteriors[rows], levels[rows])
+            negative_elbos.append(self._negative_elbo(latents, raw, posteriors[rows], levels[rows]))
+            lengths.append(coder.num_valid_bits())
             progress(start + len(z))
         block = Block(coder.get_compressed(), len(levels), tuple(direct), exceptions)
-        return Coded(block, negative_elbo)
+        return Coded(block, np.array(negative_elbos), np.diff(lengths))
 
     def _drawn(self, posterior: Heads, seed: int) -> tuple[Latents, Raw]:
         """Latents drawn from q(z|x) for −ELBO alone, and the decoder's outputs."""

@@ -1,6 +1,7 @@
 """CODERS and element_coder: the coder of examples that each likelihood has, or why it has none."""
 
 from lowerbound.coding.element_coding import (
+    MOST_COUNTS,
     BernoulliCoder,
     CategoricalCoder,
     CountCoder,
@@ -21,9 +22,6 @@ from lowerbound.probability.likelihoods import (
     PoissonLikelihood,
 )
 from lowerbound.probability.table_likelihood import TableLikelihood
-
-MOST_COUNTS = 2**14
-"""Number of counts, 0 included, that can be coded; a table of so many probabilities is made for each element."""
 
 CODERS: dict[type[Likelihood], type[LevelCoder]] = {
     BernoulliLikelihood: BernoulliCoder,

@@ -20,6 +20,9 @@ from lowerbound.probability.likelihoods import (
     NegativeBinomialLikelihood,
 )
 
+MOST_COUNTS = 2**14
+"""Number of counts, 0 included, that can be coded; a table of so many probabilities is made for each element."""
+
 Raw = Int64[np.ndarray, "image raw"]
 """Outputs of the decoder in steps of 1/1024."""
 
@@ -62,9 +65,9 @@ class ElementCoder(ABC):
         """Numbers in the tables of probabilities that coding one image needs."""
         return 0
 
-    def missing_bits(self, levels: Levels) -> float:
-        """The bits that say which elements are missing; 0 where none can be."""
-        return 0.0
+    def missing_bits(self, levels: Levels) -> Float64[np.ndarray, " image"]:
+        """The bits that say which elements of each image are missing; 0 where none can be."""
+        return np.zeros(len(levels))
 
     def log_prob(self, likelihood: Likelihood, raw: Raw, levels: Levels) -> Float64[Tensor, " image"]:
         """log p(x|z) by the density of the model, in nats: what the bits should be."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lowerbound.coding.decisions import CdfRanges, Halves, bits_of_levels, pop_levels, push_levels
 from lowerbound.coding.element_coding import (
+    MOST_COUNTS,
     ElementCoder,
     Levels,
     Raw,
@@ -25,7 +26,9 @@ from lowerbound.coding.element_coding import (
 )
 from lowerbound.coding.entropy_coder import Stack, decision
 from lowerbound.coding.portable_tables import STEPS, exp_of, normal_of
-from lowerbound.foundation.schema import ColumnKind
+from lowerbound.data import number_parsing
+from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.schema import Column, ColumnKind
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.table_likelihood import MIN_LOG_SIGMA, TableLikelihood
 
@@ -34,6 +37,7 @@ MISSING = -1
 
 SHARES = 2**16  # of which the share of missing cells is a whole number
 KINDS: tuple[ColumnKind, ...] = ("numeric", "count", "binary", "categorical")
+MOST_NUMBERS = 2**50  # from the smallest to the largest of a column, in steps of its last decimal
 LEAST_LOGIT = -(2**40)  # of levels that a column does not have
 
 Known = Bool[np.ndarray, "row column"]
@@ -60,6 +64,28 @@ def missing_share(is_missing: Bool[np.ndarray, " row"]) -> int:
     """The share of missing cells in 1/65536: 0 only if there are none, 65536 only if there are no others."""
     share = round(SHARES * float(is_missing.mean()))
     return share if is_missing.all() or not is_missing.any() else min(max(share, 1), SHARES - 1)
+
+
+def coded_column(column: Column, numbers: Float64[np.ndarray, " row"]) -> tuple[CodedColumn, Int64[np.ndarray, " row"]]:
+    """How a column with these cells is coded, and their levels; DataError for numbers that have none."""
+    is_missing = np.isnan(numbers)
+    known = numbers[~is_missing]
+    is_numeric = column.kind == "numeric" and len(known) > 0
+    decimals = number_parsing.num_decimals(known) if is_numeric else 0
+    whole = np.rint(known * 10.0**decimals)
+    low = int(whole.min()) if is_numeric else 0
+    span = int(whole.max(initial=low)) - low + 1
+    if span > MOST_NUMBERS or (np.abs(whole) > 2.0**53).any() or not (whole / 10.0**decimals == known).all():
+        raise DataError(
+            f"column {column.name!r} has numbers of too many digits ({decimals} decimals) to be coded; round them, or "
+            "leave the column out of the model."
+        )
+    if column.kind == "count" and span > MOST_COUNTS:
+        raise DataError(f"column {column.name!r} has the count {span - 1:,}; at most {MOST_COUNTS - 1:,} can be coded.")
+    levels = np.full(len(numbers), MISSING, np.int64)
+    levels[~is_missing] = whole.astype(np.int64) - low
+    share = missing_share(is_missing)
+    return CodedColumn(num_levels=column.num_levels or span, low=low, decimals=decimals, missing=share), levels
 
 
 class TableCoder(ElementCoder):
@@ -126,11 +152,12 @@ class TableCoder(ElementCoder):
         kinds = (self.where["count"], self.where["categorical"])
         return sum(len(where) * int(self.num_levels[where].max(initial=0)) for where in kinds)
 
-    def missing_bits(self, levels: Levels) -> float:
-        """The bits that it takes to say which cells are missing; −ELBO has none for them."""
+    def missing_bits(self, levels: Levels) -> Float64[np.ndarray, " image"]:
+        """The bits that it takes to say which cells of each row are missing; −ELBO has none for them."""
         asked = levels[:, self.is_sometimes_missing] == MISSING
         share = self.missing[self.is_sometimes_missing] / SHARES
-        return -float(np.where(asked, np.log2(share), np.log2(1 - share)).sum())
+        found: np.ndarray = -np.where(asked, np.log2(share), np.log2(1 - share)).sum(1)
+        return found
 
     def log_prob(self, likelihood: Likelihood, raw: Raw, levels: Levels) -> Float64[Tensor, " image"]:
         """log p(x|z) of rounded numbers: the mass of the density over the interval that rounds to each, in nats."""

@@ -186,7 +186,7 @@ def _compress(
         num_bytes=header_bytes + sum(map(len, contents)),
         header_bytes=header_bytes,
         text_bytes=sum(texts),
-        missing_bits=elements.missing_bits(levels),
+        missing_bits=float(elements.missing_bits(levels).sum()),
         negative_elbo=bits,
         num_direct=sum(_num_direct(entry, lanes) for entry in entries),
         num_exceptions=sum(entry.num_exceptions for entry in entries),

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
 
-from lowerbound.coding.coders import MOST_COUNTS
-from lowerbound.coding.element_coding import Levels
-from lowerbound.coding.table_coding import MISSING, CodedColumn, missing_share
+from lowerbound.coding.element_coding import MOST_COUNTS, Levels
+from lowerbound.coding.table_coding import MISSING, MOST_NUMBERS, CodedColumn, coded_column
 from lowerbound.data import number_parsing
 from lowerbound.data.column_writers import as_texts, drawn_columns
 from lowerbound.data.examples import Collection
@@ -32,7 +30,6 @@ Style = Literal["fixed", "shortest", "float"]
 STYLES: tuple[Style, ...] = ("fixed", "shortest", "float")
 """Numbers with all decimals of their column (1.50, 2.00), with those that they need (1.5, 2), or one at least (2.0)."""
 
-MOST_NUMBERS = 2**50  # from the smallest to the largest of a column, in steps of its last decimal
 MAX_TEXTS = 2**28  # bytes of a block's texts, unpacked
 MEMORY = 2**28  # bytes for unpacking
 
@@ -73,7 +70,10 @@ def levels_of_table(table: RawTable, schema: Schema) -> tuple[Levels, StoredTabl
     coded, styles, missing = [], [], []
     for at, column in enumerate(schema.columns):
         numbers, _ = read_cells(table, column.name, column, schema)
-        one, levels[:, at] = _coded(table, column, numbers)
+        try:
+            one, levels[:, at] = coded_column(column, numbers)
+        except DataError as error:
+            raise DataError(f"{table.place}: {error}") from error
         written = texts[column.name]
         absent = Counter(text for text, level in zip(written, levels[:, at], strict=True) if level == MISSING)
         usual = absent.most_common(1)[0][0] if absent else ""
@@ -91,31 +91,6 @@ def levels_of_table(table: RawTable, schema: Schema) -> tuple[Levels, StoredTabl
         decimal=schema.decimal,
     )
     return levels, stored, texts
-
-
-def _coded(table: RawTable, column: Column, numbers: Float64[np.ndarray, " row"]) -> tuple[CodedColumn, np.ndarray]:
-    """A column's levels, and the number of each."""
-    is_missing = np.isnan(numbers)
-    share = missing_share(is_missing)
-    known = numbers[~is_missing]
-    decimals = number_parsing.num_decimals(known) if column.kind == "numeric" else 0
-    whole = np.rint(known * 10.0**decimals)
-    low = int(whole.min(initial=0)) if column.kind != "numeric" else int(whole.min()) if len(whole) else 0
-    span = int(whole.max()) - low + 1 if len(whole) else 1
-    if span > MOST_NUMBERS or (np.abs(whole) > 2.0**53).any() or not (whole / 10.0**decimals == known).all():
-        raise DataError(
-            f"{table.place}: column {column.name!r} has numbers of too many digits ({decimals} decimals) to be coded; "
-            "round them, or leave the column out of the model."
-        )
-    if column.kind == "count" and span > MOST_COUNTS:
-        raise DataError(
-            f"{table.place}: column {column.name!r} has the count {span - 1:,}; at most {MOST_COUNTS - 1:,} can be "
-            "coded."
-        )
-    levels = np.full(len(numbers), MISSING, np.int64)
-    levels[~is_missing] = whole.astype(np.int64) - low
-    num_levels = column.num_levels or max(span, 1)
-    return CodedColumn(num_levels=num_levels, low=low, decimals=decimals, missing=share), levels
 
 
 def _written(

@@ -60,6 +60,12 @@ class EvaluationConfig:
     importance_draws: int = setting(5000, "Draws K of the tightest importance-weighted bound.", at_least=2)
     num_bounded: int = setting(100, "Test examples for importance-weighted bounds.", at_least=2)
     num_gaps: int = setting(100, "Test examples whose inference gap is split.", at_least=2)
+    num_coded: int = setting(
+        100,
+        "Test examples that the full evaluation compresses, to compare what they take with −ELBO, if the model can; 0 "
+        "leaves it out.",
+        at_least=0,
+    )
     num_annealed: int = setting(
         0,
         "Test examples whose log p(x) is estimated by annealing, seconds each; 0 leaves it out.",

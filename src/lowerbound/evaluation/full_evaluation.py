@@ -16,6 +16,7 @@ from lowerbound.evaluation.bound_metrics import (
     importance_metrics,
 )
 from lowerbound.evaluation.checklist import checked
+from lowerbound.evaluation.coded_rate import coded_rate_metrics, why_not_coded
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
 from lowerbound.evaluation.disentanglement import disentanglement_metrics, why_no_factors
@@ -138,6 +139,7 @@ FULL: dict[str, Metric] = {
     "log-evidence by quadrature": Metric(_exact, _why_not_exact),
     "latents and probes": Metric(latent_metrics),
     "disentanglement": Metric(disentanglement_metrics, why_no_factors),
+    "coded rate": Metric(coded_rate_metrics, why_not_coded),
     "importance-weighted bounds": Metric(importance_metrics, needs_a_density),
     "inference gaps": Metric(gap_metrics, _why_no_gaps),
     "annealing test examples": Metric(annealing_metrics, _why_no_annealing),

@@ -31,6 +31,7 @@ TITLES = {
     "evidence-bits": "Log-evidence, bits per dimension",
     "importance-bound": "Importance-weighted bound",
     "importance-error": "Importance-weighting error",
+    "coded-excess": "Coded rate minus −ELBO",
     "aggregate-kl": "Aggregate KL",
     "neighbour-probe": "Nearest-neighbour probe",
     "mig": "Mutual information gap (MIG)",

@@ -61,7 +61,10 @@ class _Config:
     evaluation: dict[str, Any]
 
 
-ADDED: Mapping[str, Mapping[str, Any]] = {"training": {"threads": 0}, "evaluation": {"after_training": True}}
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "training": {"threads": 0},
+    "evaluation": {"after_training": True, "num_coded": 100},
+}
 """Settings that a run of this format may lack because it was trained before there were any, with what it was."""
 
 
