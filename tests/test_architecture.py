@@ -192,7 +192,7 @@ WITHOUT_OWN_TESTS = {
     "objectives.combinations": "what it refuses is refused by an Objective, in test_objective.py",
     "objectives.presets": "the parametrised tests of test_objective.py and test_gradients.py run all of them",
     "objectives.state": "its parts are tested in test_discriminator.py, and resuming in training/test_loop.py",
-    "reporting.bit_plot": "the figure of compression/test_bit_picture.py",
+    "reporting.bit_plot": "figures of reporting/test_plots.py and compression/test_bit_picture.py",
     "reporting.diagnostics": "a section of the report, in test_report.py",
     "reporting.factor_plots": "a figure, drawn by test_plots.py",
     "reporting.learn_plots": "figures of the page that inference/test_learning.py writes",

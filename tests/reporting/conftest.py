@@ -68,7 +68,7 @@ def _results(
         arrays["traversals"] = images(11 * latent_dim)
         arrays["traversal_dimensions"] = np.arange(latent_dim)
     if full:
-        arrays |= _bound_arrays(noise) | _factor_arrays(noise, latent_dim)
+        arrays |= _bound_arrays(noise) | _factor_arrays(noise, latent_dim) | _bits(noise, images(5))
     if full and latent_dim == 2:
         arrays |= _true_posteriors(4) | {"true_posterior_images": images(4)}
     if space != "real":
@@ -129,6 +129,12 @@ def _bound_arrays(noise: np.random.Generator) -> dict[str, np.ndarray]:
         "amortisation_gap_per_image": noise.exponential(0.3, 30).astype(np.float32),
         "approximation_gap_per_image": noise.exponential(0.1, 30).astype(np.float32),
     }
+
+
+def _bits(noise: np.random.Generator, shown: np.ndarray) -> dict[str, np.ndarray]:
+    """Bits of every pixel of five images, and of their latents."""
+    of_pixels = noise.exponential(1.5, shown.shape[:3]).astype(np.float32)
+    return {"bit_images": shown, "bits_of_pixels": of_pixels, "bits_of_latents": noise.exponential(9, 5)}
 
 
 def _factor_arrays(noise: np.random.Generator, latent_dim: int) -> dict[str, np.ndarray]:

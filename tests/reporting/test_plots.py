@@ -32,7 +32,7 @@ KINDS = {
 ALWAYS = {"reconstructions"}
 VARIATIONAL = ALWAYS | {"graph", "curves", "samples", "rates"}
 CURVED = VARIATIONAL - {"rates"}
-MEASURED = {"bound_sweep", "inference_gaps", "factor_information"}
+MEASURED = {"bound_sweep", "inference_gaps", "bits", "factor_information"}
 ROWS = {"graph", "curves", "rates", "sampled_features", "reconstructed_features"}
 EXPECTED = {
     "two latents": VARIATIONAL | {"latent_space", "manifold_15", "manifold_20"},

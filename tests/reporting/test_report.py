@@ -162,7 +162,7 @@ def test_what_is_not_shown_is_named_with_its_reason(make_results, tmp_path):
     reasons = {"traversals": "needs more than 2 latents, but the model has 2", "diagnosis": "failed: ValueError: x"}
     page = Page(write_report(dataclasses.replace(without_figures(make_results()), left_out=reasons), tmp_path))
     assert "Latent traversals: needs more than 2 latents, but the model has 2" in page.text
-    names = "Importance-weighted bounds, Inference gaps, True posterior and encoder"
+    names = "Importance-weighted bounds, Inference gaps, True posterior and encoder, Where the bits go"
     assert f"{names}: not measured yet: lowerbound evaluate RUN" in page.text
     assert "diagnosis: failed: ValueError: x" in page.text
 

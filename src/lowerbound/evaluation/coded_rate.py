@@ -15,6 +15,7 @@ from lowerbound.coding.bits_back import BlockCoder, check_can_code, choose_grid
 from lowerbound.coding.coders import element_coder
 from lowerbound.coding.element_coding import ElementCoder, Levels
 from lowerbound.coding.entropy_coder import stack
+from lowerbound.coding.pixel_bits import PixelBits, has_pixels, pixel_bits
 from lowerbound.coding.rounded_networks import RoundedNetworks
 from lowerbound.coding.table_coding import MISSING, CodedColumn, coded_column
 from lowerbound.data.batches import scaled
@@ -27,6 +28,7 @@ from lowerbound.foundation.threads import one_thread
 from lowerbound.models.vae import VAE
 from lowerbound.probability.likelihoods import CountLikelihood
 
+NUM_SHOWN = 10  # images whose bits are drawn pixel by pixel
 WIDER = 4
 """Ranges of a column of numbers below and above it that have levels, too."""
 
@@ -58,6 +60,7 @@ def coded_rate_metrics(subject: Subject) -> Measurements:
         coded = coder.encode(levels)
         if not np.array_equal(coder.decode(coded.block), levels):
             raise RuntimeError("what was decoded is not what was coded: probabilities are not the same twice")
+        shown = pixel_bits(networks, elements, levels[:NUM_SHOWN]) if has_pixels(model.event_shape) else None
     first = max(coded.block.direct) + 1
     if first == len(levels):
         raise DataError(f"all {len(levels)} examples are coded directly; raise evaluation.num_coded.")
@@ -72,8 +75,17 @@ def coded_rate_metrics(subject: Subject) -> Measurements:
             score("coded-rate", taken, about, 1),
             score("coded-excess", excess, f"the coded rate minus −ELBO of the same examples and draws{of_rows}", 1),
         ),
-        {},
+        {} if shown is None else _arrays(shown),
     )
+
+
+def _arrays(shown: PixelBits) -> dict[str, np.ndarray]:
+    """Arrays of the figure of where the bits go."""
+    return {
+        "bit_images": shown.images,
+        "bits_of_pixels": shown.of_pixels.astype(np.float32),
+        "bits_of_latents": shown.of_latents.astype(np.float32),
+    }
 
 
 def _levels(model: VAE, examples: Examples) -> tuple[Levels, ElementCoder]:

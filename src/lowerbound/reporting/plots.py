@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from lowerbound.evaluation import metrics
 from lowerbound.evaluation.results import FAILED, Results
 from lowerbound.foundation.errors import in_one_line
+from lowerbound.reporting.bit_plot import ARRAYS as BIT_ARRAYS
+from lowerbound.reporting.bit_plot import where_bits_go
 from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, rates
 from lowerbound.reporting.factor_plots import factor_information
 from lowerbound.reporting.feature_plots import reconstructed_features, sampled_features
@@ -176,6 +178,11 @@ def _is_variational(results: Results) -> str:
     return "a plain autoencoder has no posterior and no prior" if is_autoencoder(results) else ""
 
 
+def _is_coded_image(results: Results) -> str:
+    is_coded = any(score.name == "coded-rate" for score in results.scores)
+    return "needs images of one or three channels" if is_coded and BIT_ARRAYS[0] not in results.arrays else ""
+
+
 def _is_deterministic(results: Results) -> str:
     return "" if is_autoencoder(results) else "only for plain autoencoders"
 
@@ -209,6 +216,13 @@ PLOTS: dict[str, Plot] = {
         "True posterior and encoder",
         BOUND,
         "true posteriors",
+    ),
+    "bits": Plot(
+        where_bits_go,
+        _all(_is_coded_image, _has(*BIT_ARRAYS, otherwise=EVALUATE)),
+        "Where the bits go",
+        BOUND,
+        "coded rate",
     ),
     "rates": Plot(rates, _has("rate_per_dimension"), "Rate of each latent dimension", BOUND, "rate per latent"),
     "graph": Plot(model_graph, _is_variational, "Graphical model"),
