@@ -28,7 +28,7 @@ from lowerbound.foundation.threads import one_thread
 from lowerbound.models.vae import VAE
 from lowerbound.probability.likelihoods import CountLikelihood
 
-NUM_SHOWN = 10  # images whose bits are drawn pixel by pixel
+NUM_SHOWN = 5  # images whose bits are drawn pixel by pixel
 WIDER = 4
 """Ranges of a column of numbers below and above it that have levels, too."""
 
