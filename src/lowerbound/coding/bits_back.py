@@ -18,15 +18,15 @@ from jaxtyping import Float64, Int64, UInt32
 
 from lowerbound.coding.coders import element_coder
 from lowerbound.coding.element_coding import ElementCoder, Levels, Raw
-from lowerbound.coding.entropy_coder import PRECISION, Model, Stack, normal, stack
+from lowerbound.coding.entropy_coder import PRECISION, Stack, stack
 from lowerbound.coding.normal_coding import Parameters, pop_normal, push_normal
 from lowerbound.coding.portable_tables import STEPS, exp_of
+from lowerbound.coding.prior_coding import prior_coder
 from lowerbound.coding.rounded_networks import Exceptions, RoundedNetworks
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.posterior import LOG_VARIANCE_BOUND
 from lowerbound.probability.posteriors import DiagonalNormalPosterior
-from lowerbound.probability.priors import StandardNormalPrior
 
 SPREAD = 8  # standard deviations of the prior and of posteriors that the grid covers
 Heads = Int64[np.ndarray, "image head"]
@@ -53,11 +53,6 @@ class Grid:
     fineness: int
     coarseness: int  # fineness of the images coded directly
     bound: int  # of |z|
-
-    def prior(self, fineness: int) -> Model:
-        """The standard normal on a grid."""
-        most = self.bound << fineness
-        return normal(-most, most, 0.0, float(1 << fineness))
 
     def nearest(self, z: Float64[np.ndarray, "image latent"], fineness: int) -> Int64[np.ndarray, "image latent"]:
         """The nearest multiples, in steps."""
@@ -95,6 +90,7 @@ class BlockCoder:
     def __init__(self, networks: RoundedNetworks, elements: ElementCoder, grid: Grid, lanes: int) -> None:
         self.networks, self.elements, self.grid, self.lanes = networks, elements, grid, lanes
         self.latent_dim = networks.model.latent_dim
+        self.prior = prior_coder(networks.model.prior)
         if lanes * elements.num_probabilities > MOST_PROBABILITIES:
             raise UsageError(
                 f"coding {lanes} examples at once needs {lanes * elements.num_probabilities:,} probabilities; at most "
@@ -121,7 +117,7 @@ class BlockCoder:
             latents = z / (1 << fineness)
             raw = self.networks.decoded(latents, numbers[rows], exceptions, is_writing=True)
             self.elements.encode(coder, raw, levels[rows])
-            coder.encode_reverse(z.ravel().astype(np.int32), self.grid.prior(fineness))
+            self.prior.push(coder, z, fineness, self.grid.bound << fineness)
             if group in direct[-1:]:
                 latents, raw = self._drawn(posteriors[rows], group)
             negative_elbos.append(self._negative_elbo(latents, raw, posteriors[rows], levels[rows]))
@@ -154,14 +150,14 @@ class BlockCoder:
             numbers = np.arange(group * self.lanes, min((group + 1) * self.lanes, block.num_images))
             is_direct = group in direct
             fineness = self.grid.coarseness if is_direct else self.grid.fineness
-            z = coder.decode(self.grid.prior(fineness), len(numbers) * self.latent_dim)
-            latents = z.reshape(len(numbers), self.latent_dim) / (1 << fineness)
+            z = self.prior.pop(coder, len(numbers), self.latent_dim, fineness, self.grid.bound << fineness)
+            latents = z / (1 << fineness)
             raw = self.networks.decoded(latents, numbers, exceptions, is_writing=False)
             levels[numbers] = found = self.elements.decode(coder, raw)
             if not is_direct:
                 x = self.elements.to_x(found)
                 posterior = self.networks.encoded(x, numbers, exceptions, is_writing=False)
-                push_normal(coder, z.astype(np.int64), *self._posterior(posterior))
+                push_normal(coder, z.ravel(), *self._posterior(posterior))
         if not coder.is_empty():
             raise DataError("bits are left over after the last image.")
         return levels
@@ -232,9 +228,5 @@ def check_can_code(model: VAE) -> None:
     if type(model.posterior) is not DiagonalNormalPosterior:
         name = model.config.posterior
         raise UsageError(f"the posterior is {name!r}; lossless compression codes latents of 'diagonal-normal' ones.")
-    if type(model.prior) is not StandardNormalPrior:
-        raise UsageError(
-            f"the prior is {model.config.prior!r}; lossless compression codes latents one by one, by the prior "
-            "'standard-normal'."
-        )
+    prior_coder(model.prior)
     element_coder(model.likelihood)
