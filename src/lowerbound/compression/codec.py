@@ -107,11 +107,11 @@ def compress(
     `data` is an array of examples, a table, a path, a list of paths or a named source; without it, the run's test
     examples. Bits-back coding: the file takes −ELBO bits and a little more, for any likelihood that gives probabilities
     of whole numbers (Bernoulli on binary data, discretised logistics, categorical values, counts, tables), with a
-    diagonal normal posterior and a prior that is a normal or a mixture. Of a table all cells come back as text. `lanes` examples are
-    coded together, which is faster; every `block` examples stand for themselves, so that they can be read alone. With
-    `embed_model` the file can be read without the run; with `labels` it has the labels of the examples, too. `picture`
-    is a PNG of where the bits of the first images go, pixel by pixel. UsageError for another model, DataError for
-    values that could not be given back.
+    diagonal normal posterior and a prior that is the standard normal or a mixture of normals. Of a table all cells come
+    back as text. `lanes` examples are coded together, which is faster; every `block` examples stand for themselves, so
+    that they can be read alone. With `embed_model` the file can be read without the run; with `labels` it has the
+    labels of the examples, too. `picture` is a PNG of where the bits of the first images go, pixel by pixel. UsageError
+    for another model, DataError for values that could not be given back.
 
     Source: Townsend, Bird and Barber, arXiv:1901.04866.
     """
