@@ -179,8 +179,10 @@ def _is_variational(results: Results) -> str:
 
 
 def _is_coded_image(results: Results) -> str:
-    is_coded = any(score.name == "coded-rate" for score in results.scores)
-    return "needs images of one or three channels" if is_coded and BIT_ARRAYS[0] not in results.arrays else ""
+    if BIT_ARRAYS[0] in results.arrays or all(score.name != "coded-rate" for score in results.scores):
+        return ""
+    is_image = results.context.get("data", {}).get("layout") == "image"
+    return "needs images of one or three channels" if is_image else "the data are not images"
 
 
 def _is_deterministic(results: Results) -> str:
