@@ -52,5 +52,10 @@ def test_labels_are_kept_where_there_are_some(tmp_path):
     found = given_examples(trained, tmp_path / "x.npz", "", True)
     assert found.labels == tuple(str(index % 3) for index in range(len(values)))
     assert given_examples(trained, tmp_path / "x.npz", "", False).labels == ()
+    assert found.units.shape == values.shape[1:] and found.units.dtype == values.dtype.str
+    np.savez(tmp_path / "flat.npz", x=values[..., 0].astype(np.int16))
+    flat = given_examples(trained, tmp_path / "flat.npz", "", False)
+    assert flat.units.shape == values.shape[1:3] and flat.units.dtype == "<i2"
+    np.testing.assert_array_equal(flat.levels, found.levels)
     with pytest.raises(UsageError, match="no labels"):
         given_examples(trained, values, "", True)

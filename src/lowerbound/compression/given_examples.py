@@ -18,11 +18,15 @@ from lowerbound.compression.table_cells import (
 )
 from lowerbound.data.examples import Collection
 from lowerbound.data.objects import read_object
+from lowerbound.data.raw_array import RawArray
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.schema import Column
-from lowerbound.runs.inputs import InputOptions, read_inputs, read_table
+from lowerbound.runs.inputs import InputOptions, read_inputs, read_stored, read_table
 from lowerbound.runs.trained_model import TrainedModel
+
+ARRAYS = (".npy", ".npz", ".safetensors")
+"""Files whose array comes back with its own type and shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,9 @@ def _arrays(trained: TrainedModel, data: Any, data_dir: str, with_labels: bool) 
     if _are_names(data):
         names = _names(data)
         collection = read_inputs(trained, names, InputOptions(data_dir=data_dir))
-        if len(names) == 1 and names[0].endswith(".npy"):
-            given = np.load(names[0], mmap_mode="r", allow_pickle=False)
+        if len(names) == 1 and names[0].endswith(ARRAYS):
+            raw = read_stored(trained, names, InputOptions(data_dir=data_dir))
+            given = raw.values if isinstance(raw, RawArray) else None
     else:
         collection = trained.examples(data)
     levels, units = levels_of(collection, trained.vae, trained.schema, given)

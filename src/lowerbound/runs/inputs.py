@@ -66,8 +66,8 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     return trained.collection(raw, options.skip_broken)
 
 
-def read_table(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> RawTable:
-    """The cells of a table as they are stored, by the signs of the run's own table; UsageError for anything else."""
+def read_stored(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> RawArray | RawTable:
+    """An array or the cells of a table as they are stored, before the run's schema is applied."""
     if len(inputs) == 1 and inputs[0] in SOURCES:
         raw = raw_source(inputs[0], options.data_dir)
     elif len(inputs) == 1 and is_remote(inputs[0]):
@@ -76,7 +76,13 @@ def read_table(trained: TrainedModel, inputs: Sequence[str], options: InputOptio
     elif len(inputs) == 1:
         raw = read_raw(Path(inputs[0]).expanduser(), with_limits(_reading(trained, options)))
     else:
-        raise UsageError("several inputs are given, but the run was trained on a table; give one table.")
+        raise UsageError("several inputs are given; give one table or array.")
+    return raw
+
+
+def read_table(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> RawTable:
+    """The cells of a table as they are stored, by the signs of the run's own table; UsageError for anything else."""
+    raw = read_stored(trained, inputs, options)
     if not isinstance(raw, RawTable):
         raise UsageError(f"{printable(inputs[0])} is not a table, but the run was trained on one; give one.")
     return raw
