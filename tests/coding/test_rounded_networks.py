@@ -51,5 +51,5 @@ def test_exceptions_of_other_images_and_networks_change_nothing():
 
 
 def test_outputs_that_are_not_finite_are_refused(networks):
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="too large to be coded"):
         networks.decoded(np.full((1, 3), np.inf), np.arange(1), Exceptions(), True)

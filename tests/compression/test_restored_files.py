@@ -1,5 +1,7 @@
 """Decompressed examples as files: names that lead nowhere else, and nothing that is overwritten."""
 
+import csv
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,7 +47,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(name, tmp_path):
 
 
 def test_equal_names_are_refused(tmp_path):
-    with pytest.raises(DataError, match="the same name"):
+    with pytest.raises(DataError, match="two images would be written as 'a.png'"):
         write_restored(Decompressed(values=pixels(3, 3), names=("a.png", "a.png")), tmp_path / "images")
 
 
@@ -97,3 +99,10 @@ def test_an_output_of_another_kind_is_refused(found, name, reason, tmp_path):
     with pytest.raises(UsageError, match=reason):
         write_restored(found, tmp_path / name)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_carriage_return_in_a_cell_is_quoted(tmp_path):
+    found = Decompressed(values=np.zeros((2, 1)), columns={"a": ["x\ry", "z"], "b": ["1", "2"]})
+    path = write_restored(found, tmp_path / "x.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], ["x\ry", "1"], ["z", "2"]]

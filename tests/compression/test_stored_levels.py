@@ -35,3 +35,9 @@ def test_what_lies_between_levels_is_refused(trained):
     examples = trained.examples(PIXELS)
     with pytest.raises(DataError, match="not on the 256 even levels from 0 to 255"):
         levels_of(examples, trained.vae, trained.schema, given)
+
+
+def test_an_array_of_objects_is_refused(trained):
+    given = PIXELS.astype(object)
+    with pytest.raises(DataError, match="the array has the type object"):
+        levels_of(trained.examples(PIXELS), trained.vae, trained.schema, given)

@@ -94,7 +94,11 @@ def _rounded(
     outputs = torch.cat([network(part).flatten(1) for part in inputs.split(AT_ONCE)]).numpy()
     scaled = outputs * STEPS
     if not (np.abs(scaled) < LARGEST).all():
-        raise DataError("the model's outputs are not finite, so that nothing can be coded with it; train it again.")
+        row = int(np.flatnonzero(~(np.abs(scaled) < LARGEST).all(1))[0])
+        raise DataError(
+            f"the model's outputs for example {images[row]} (of its block, from 0) are too large to be coded: it lies "
+            "far from the training data, or the model has diverged."
+        )
     steps = np.rint(scaled)
     whole = steps.astype(np.int64)
     if is_writing:

@@ -15,6 +15,14 @@ from lowerbound.reporting.bit_plot import bit_figure
 NUM_IMAGES = 10
 
 
+def check_is_picture(path: Path) -> None:
+    """UsageError, before anything is computed, for a picture that exists already, or is no .png."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}; the picture is written as .png.")
+    if path.exists():
+        raise UsageError(f"{path} exists already; choose another name for the picture, or remove it.")
+
+
 def check_has_picture(model: VAE) -> None:
     """UsageError for a model of data that are no pictures."""
     if not has_pixels(model.event_shape):

@@ -18,7 +18,7 @@ from lowerbound.coding.coders import element_coder
 from lowerbound.coding.entropy_coder import refusing_nonsense
 from lowerbound.coding.rounded_networks import RoundedNetworks
 from lowerbound.coding.table_coding import TableCoder
-from lowerbound.compression.bit_picture import check_has_picture, write_bit_picture
+from lowerbound.compression.bit_picture import check_has_picture, check_is_picture, write_bit_picture
 from lowerbound.compression.container import (
     MAX_BLOCK,
     MAX_LANES,
@@ -121,6 +121,10 @@ def compress(
         raise UsageError("a file is needed for the compressed examples, such as examples.lb.", hint="out")
     if file.exists():
         raise UsageError(f"{file} exists already; choose another name, or remove it.", hint="out")
+    if picture:
+        check_is_picture(Path(picture))
+        if Path(picture).expanduser().resolve() == file.expanduser().resolve():
+            raise UsageError(f"{file} is both the compressed file and the picture; choose another name.", hint="out")
     for name, value, most in (("lanes", lanes, MAX_LANES), ("block", block, MAX_BLOCK)):
         if not 1 <= value <= most:
             raise UsageError(f"{name} is {value:,}; accepted: 1 to {most:,}.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.coding.element_coding import Levels
+from lowerbound.compression.image_names import within_folder, written_names
 from lowerbound.compression.stored_levels import Units, levels_of
 from lowerbound.compression.table_cells import (
     StoredTable,
@@ -75,7 +76,9 @@ def _arrays(trained: TrainedModel, data: Any, data_dir: str, with_labels: bool) 
         collection = trained.examples(data)
     levels, units = levels_of(collection, trained.vae, trained.schema, given)
     labels = _labels(collection) if with_labels else ()
-    return GivenExamples(levels=levels, units=units, names=collection.ids, labels=labels, notes=collection.notes)
+    ids = within_folder(collection.ids)
+    written_names(ids)  # what could not be written back is refused now
+    return GivenExamples(levels=levels, units=units, names=ids, labels=labels, notes=collection.notes)
 
 
 def _labels(collection: Collection) -> tuple[str, ...]:

@@ -1,18 +1,18 @@
 """Writing what was decompressed: an array as .npy or .npz, images as PNG files of their names, a table as .csv."""
 
-import re
 import tempfile
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from lowerbound.compression.codec import Decompressed
+from lowerbound.compression.image_names import written_names
 from lowerbound.data.column_writers import CsvForm, write_columns
-from lowerbound.foundation.errors import DataError, UsageError
+from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.storage import check_is_no_dangling_link, folder_atomically, write_bytes
 
 FILES = (".npy", ".npz", ".csv")
@@ -21,8 +21,6 @@ LABELS = "labels.csv"
 
 CHANNELS = {np.dtype(np.uint8): (1, 2, 3, 4), np.dtype(np.uint16): (1,)}
 """Numbers of channels that a PNG can have, by the type of its pixels."""
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_is_new(out: Path) -> None:
@@ -78,9 +76,7 @@ def _write_arrays(out: Path, save: Callable[[BytesIO], None]) -> None:
 
 def _write_folder(found: Decompressed, out: Path) -> None:
     images = _as_images(found.values)
-    names = [_safe(name) for name in found.names] or _numbers(len(images))
-    if len(set(names)) < len(names):
-        raise DataError("the file gives several images the same name; write them as an array, to a .npy file.")
+    names = written_names(found.names) or _numbers(len(images))
     with folder_atomically(out) as temporary:
         for name, image in zip(names, images, strict=True):
             place = temporary / name
@@ -100,17 +96,6 @@ def _as_images(values: np.ndarray) -> list[Image.Image]:
             hint="out",
         )
     return [Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in shaped]
-
-
-def _safe(name: str) -> str:
-    """A relative name of a PNG; DataError for one that leads out of its folder."""
-    path = PurePosixPath(name)
-    parts = PureWindowsPath(name).parts
-    if path.is_absolute() or not parts or ".." in parts or PureWindowsPath(name).drive or CONTROL.search(name):
-        raise DataError(
-            f"the file names an image {name[:60]!r}, which is not a name within a folder; nothing is written."
-        )
-    return name if path.suffix.lower() == ".png" else f"{name}.png"
 
 
 def _numbers(count: int) -> list[str]:

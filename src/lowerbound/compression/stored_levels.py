@@ -56,6 +56,8 @@ def levels_of(collection: Collection, model: VAE, schema: Schema, given: np.ndar
             f"examples were changed when they were read ({'; '.join(collection.notes)}), so that they could not be "
             "given back; compress examples that need no conversion."
         )
+    if given is not None and given.dtype.kind not in "biuf":
+        raise DataError(f"the array has the type {given.dtype}; compress one of numbers or booleans.")
     stored = np.asarray(examples.values)
     if examples.is_redrawn and not np.isin(stored, examples.range).all():
         raise DataError(

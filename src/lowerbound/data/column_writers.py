@@ -116,7 +116,11 @@ def _write_csv(path: Path, columns: Columns, form: CsvForm = STANDARD) -> None:
     text = StringIO()
     writer = csv.writer(text, delimiter=form.separator, lineterminator="\n")
     writer.writerow(single)
-    writer.writerows(zip(*(values.tolist() for values in _short(single, form.decimal).values()), strict=True))
+    # A lone carriage return ends a line for most readers, and is not quoted by itself.
+    quoting = csv.writer(text, delimiter=form.separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in zip(*(values.tolist() for values in _short(single, form.decimal).values()), strict=True):
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (quoting if has_return else writer).writerow(row)
     write_text(path, text.getvalue())
 
 
