@@ -21,5 +21,5 @@ def test_other_names_are_relative_to_their_common_folder(tmp_path, monkeypatch):
 
 def test_names_that_would_be_one_are_refused():
     assert written_names(["a.jpg", "b.PNG"]) == ["a.jpg.png", "b.PNG"]
-    with pytest.raises(DataError, match="two images would be written as 'a.jpg.png'"):
+    with pytest.raises(DataError, match=r"two images would be written as 'a\.jpg\.png'"):
         written_names(["a.jpg", "a.jpg.png"])

@@ -47,7 +47,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(name, tmp_path):
 
 
 def test_equal_names_are_refused(tmp_path):
-    with pytest.raises(DataError, match="two images would be written as 'a.png'"):
+    with pytest.raises(DataError, match=r"two images would be written as 'a\.png'"):
         write_restored(Decompressed(values=pixels(3, 3), names=("a.png", "a.png")), tmp_path / "images")
 
 
