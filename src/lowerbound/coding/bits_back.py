@@ -41,8 +41,8 @@ MOST_MULTIPLES = 2**14  # of a step, on each side of 0
 COARSE = (0, 1, 2, 3, 4)
 """Bits after the point of the latents of examples that are coded directly; the best on a few is taken."""
 
-MOST_PROBABILITIES = 2**27  # a GiB of them
 NUM_TRIED = 32  # examples for that
+MOST_PROBABILITIES = 2**27  # a GiB of them
 LOG_VARIANCE_STEPS = round(LOG_VARIANCE_BOUND * STEPS)
 
 

@@ -6,6 +6,7 @@ component's weight is multiplied by its density at the latents that are known. T
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -69,6 +70,11 @@ class MixtureCoder(PriorCoder):
         )
         return cls(mean / STEPS, log_deviation, log_weight)
 
+    @cached_property
+    def deviation(self) -> Float64[np.ndarray, "component latent"]:
+        """The components' standard deviations."""
+        return exp_of(self.log_deviation)
+
     def push(self, coder: Stack, z: Multiples, fineness: int, most: int) -> None:
         weights = [self.log_weight[:, None] + np.zeros((1, len(z)), np.int64)]
         for latent in range(z.shape[1] - 1):
@@ -86,7 +92,7 @@ class MixtureCoder(PriorCoder):
 
     def _given(self, weights: LogWeights, latent: int, z: Float64[np.ndarray, " image"]) -> LogWeights:
         """The weights once a latent is known: times each component's density there."""
-        t = (z - self.mean[:, latent, None]) / exp_of(self.log_deviation[:, latent, None])
+        t = (z - self.mean[:, latent, None]) / self.deviation[:, latent, None]
         square = np.minimum(t * t, LARGEST_SQUARE)
         return weights - np.rint(square * (STEPS / 2)).astype(np.int64) - self.log_deviation[:, latent, None]
 
@@ -94,7 +100,7 @@ class MixtureCoder(PriorCoder):
         step = float(1 << fineness)
         num = weights.shape[1]
         location = np.tile(self.mean[:, latent, None] * step + most, (1, num))
-        precision = np.tile(1 / (exp_of(self.log_deviation[:, latent, None]) * step), (1, num))
+        precision = np.tile(1 / (self.deviation[:, latent, None] * step), (1, num))
         return CdfRanges(normal_of, location, precision, exp_of(weights - weights.max(0)))
 
 

@@ -65,20 +65,23 @@ def given_examples(trained: TrainedModel, data: Any, data_dir: str, with_labels:
 
 
 def _arrays(trained: TrainedModel, data: Any, data_dir: str, with_labels: bool) -> GivenExamples:
-    given = data if isinstance(data, np.ndarray) else None
-    if _are_names(data):
-        names = _names(data)
-        collection = read_inputs(trained, names, InputOptions(data_dir=data_dir))
-        if len(names) == 1 and names[0].endswith(ARRAYS):
-            raw = read_stored(trained, names, InputOptions(data_dir=data_dir))
-            given = raw.values if isinstance(raw, RawArray) else None
-    else:
-        collection = trained.examples(data)
+    collection, given = _read(trained, data, InputOptions(data_dir=data_dir))
     levels, units = levels_of(collection, trained.vae, trained.schema, given)
     labels = _labels(collection) if with_labels else ()
     ids = within_folder(collection.ids)
     written_names(ids)  # what could not be written back is refused now
     return GivenExamples(levels=levels, units=units, names=ids, labels=labels, notes=collection.notes)
+
+
+def _read(trained: TrainedModel, data: Any, options: InputOptions) -> tuple[Collection, np.ndarray | None]:
+    """Examples, and the array that they come from, if they come from one."""
+    if not _are_names(data):
+        return trained.examples(data), data if isinstance(data, np.ndarray) else None
+    names = _names(data)
+    if len(names) != 1 or not names[0].endswith(ARRAYS):
+        return read_inputs(trained, names, options), None
+    raw = read_stored(trained, names[0], options)
+    return trained.collection(raw), raw.values if isinstance(raw, RawArray) else None
 
 
 def _labels(collection: Collection) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 
 from lowerbound.coding.element_coding import MOST_COUNTS, Levels
-from lowerbound.coding.table_coding import MISSING, MOST_NUMBERS, CodedColumn, coded_column
+from lowerbound.coding.table_coding import MISSING, MOST_NUMBERS, SHARES, CodedColumn, coded_column
 from lowerbound.data import number_parsing
-from lowerbound.data.column_writers import as_texts, drawn_columns
+from lowerbound.data.column_writers import as_texts, csv_form, drawn_columns
 from lowerbound.data.examples import Collection
 from lowerbound.data.table_examples import match_columns, read_cells
 from lowerbound.data.tables import RawTable, cell_text
@@ -87,7 +87,7 @@ def levels_of_table(table: RawTable, schema: Schema) -> tuple[Levels, StoredTabl
         columns=tuple(coded),
         styles=tuple(styles),
         missing=tuple(missing),
-        separator=table.separator or schema.separator or (";" if schema.decimal == "," else ","),
+        separator=table.separator or csv_form(schema).separator,
         decimal=schema.decimal,
     )
     return levels, stored, texts
@@ -137,9 +137,7 @@ def restored_texts(
             for row, text in cells:
                 found[name][row] = text
         ordered = {name: found[name] for name in stored.names}
-        if any(
-            len(cells) != len(levels) or not all(isinstance(cell, str) for cell in cells) for cells in ordered.values()
-        ):
+        if not all(len(cells) == len(levels) and _are_texts(cells) for cells in ordered.values()):
             raise ValueError
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError("its texts are not those of its rows") from error
@@ -178,10 +176,7 @@ def stored_problem(stored: StoredTable, columns: Sequence[Column]) -> str:
     for column, coded in zip(columns, stored.columns, strict=True):
         most = column.num_levels or (MOST_COUNTS if column.kind == "count" else MOST_NUMBERS)
         is_sound = 0 < coded.num_levels <= most and abs(coded.low) <= 2**53 and 0 <= coded.decimals <= 22
-        if (
-            not is_sound
-            or not 0 <= coded.missing <= 2**16
-            or (column.kind != "numeric" and (coded.low or coded.decimals))
-        ):
+        is_plain = column.kind == "numeric" or not (coded.low or coded.decimals)
+        if not (is_sound and is_plain and 0 <= coded.missing <= SHARES):
             return f"it states levels that the column {column.name!r} cannot have"
     return ""

@@ -36,8 +36,12 @@ class Copy:
         return text.replace(str(self.path), printable(self.url))
 
     def renamed(self, found: Read, **others: Any) -> Read:
-        """What was read from the copy, whose notes and list of skipped files call it by its URL."""
-        texts = {key: tuple(map(self.original, getattr(found, key))) for key in ("notes", "skipped")}
+        """What was read from the copy, whose notes, skipped files and unreadable rows call it by its URL."""
+        texts: dict[str, Any] = {
+            key: tuple(map(self.original, getattr(found, key))) for key in ("notes", "skipped") if hasattr(found, key)
+        }
+        if hasattr(found, "unreadable"):
+            texts["unreadable"] = {row: self.original(why) for row, why in found.unreadable.items()}
         return replace(found, **texts, **others)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowerbound.data.column_writers import named_columns
 from lowerbound.data.examples import Collection
-from lowerbound.data.files import ReadingOptions, options_for_schema, read, read_raw, with_limits
+from lowerbound.data.files import ReadingOptions, options_for_schema, read_raw, to_collection, with_limits
 from lowerbound.data.images import IMAGE_SUFFIXES, read_image_files
 from lowerbound.data.objects import read_object
 from lowerbound.data.packed_files import is_packed
@@ -46,17 +46,12 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
         raise UsageError(
             "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"
         )
-    limit, reading = limit_from_setting(options.max_gib), _reading(trained, options)
-    if len(inputs) == 1 and inputs[0] in SOURCES:
-        return trained.collection(raw_source(inputs[0], options.data_dir), options.skip_broken)
-    if len(inputs) == 1 and is_packed(location := Location(inputs[0])):
-        return PackedInputs(trained, location, options.skip_broken).whole(limit)
-    if len(inputs) == 1 and is_remote(inputs[0]):
-        with copied(inputs[0], limit) as copy:
-            found = trained.supported(read(copy.path, reading), options.skip_broken)
-        return copy.renamed(found, place=printable(copy.url))
+    reading = _reading(trained, options)
+    if len(inputs) == 1 and inputs[0] not in SOURCES and is_packed(location := Location(inputs[0])):
+        return PackedInputs(trained, location, options.skip_broken).whole(reading.limit)
     if len(inputs) == 1:
-        return trained.supported(read(Path(inputs[0]).expanduser(), reading), options.skip_broken)
+        raw = read_stored(trained, inputs[0], options)
+        return trained.supported(to_collection(raw, reading), options.skip_broken)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
     if others:
         raise UsageError(
@@ -66,23 +61,23 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     return trained.collection(raw, options.skip_broken)
 
 
-def read_stored(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> RawArray | RawTable:
-    """An array or the cells of a table as they are stored, before the run's schema is applied."""
-    if len(inputs) == 1 and inputs[0] in SOURCES:
-        raw = raw_source(inputs[0], options.data_dir)
-    elif len(inputs) == 1 and is_remote(inputs[0]):
-        with copied(inputs[0], limit_from_setting(options.max_gib)) as copy:
-            raw = read_raw(copy.path, with_limits(_reading(trained, options)))
-    elif len(inputs) == 1:
-        raw = read_raw(Path(inputs[0]).expanduser(), with_limits(_reading(trained, options)))
-    else:
-        raise UsageError("several inputs are given; give one table or array.")
-    return raw
+def read_stored(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> RawArray | RawTable:
+    """A source, a file or a folder as it is stored, before the run's schema is applied."""
+    if name in SOURCES:
+        return raw_source(name, options.data_dir)
+    reading = _reading(trained, options)
+    if not is_remote(name):
+        return read_raw(Path(name).expanduser(), reading)
+    with copied(name, reading.limit) as copy:
+        raw = read_raw(copy.path, reading)
+    return copy.renamed(raw, place=printable(copy.url))
 
 
 def read_table(trained: TrainedModel, inputs: Sequence[str], options: InputOptions = STANDARD) -> RawTable:
     """The cells of a table as they are stored, by the signs of the run's own table; UsageError for anything else."""
-    raw = read_stored(trained, inputs, options)
+    if len(inputs) > 1:
+        raise UsageError("several inputs are given; give one table or array.")
+    raw = read_stored(trained, inputs[0], options)
     if not isinstance(raw, RawTable):
         raise UsageError(f"{printable(inputs[0])} is not a table, but the run was trained on one; give one.")
     return raw
@@ -92,7 +87,7 @@ def _reading(trained: TrainedModel, options: InputOptions) -> ReadingOptions:
     """How files are read for a model."""
     limit = limit_from_setting(options.max_gib)
     reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
-    return replace(reading, images=replace(reading.images, skip_broken=options.skip_broken, limit=limit))
+    return with_limits(replace(reading, images=replace(reading.images, skip_broken=options.skip_broken)))
 
 
 def read_one(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> Collection:
