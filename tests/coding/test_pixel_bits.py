@@ -27,6 +27,27 @@ def test_bits_of_pixels_and_of_z_are_distortion_and_rate(tmp_path):
     np.testing.assert_allclose(found.of_latents, expected.detach() / np.log(2), atol=0.01)
 
 
+def test_the_rate_of_a_mixture_prior_is_averaged_over_draws(tmp_path):
+    trained, values = coded_run(tmp_path / "run", "bernoulli, mixture prior")
+    with torch.no_grad():
+        trained.vae.prior.means.add_(1.5)
+    levels = (values[:10].reshape(10, -1) > 0).astype(np.int64)
+    found = pixel_bits(RoundedNetworks(trained.vae), element_coder(trained.vae.likelihood), levels)
+    model = trained.vae.double()
+    posterior = model.encode(torch.from_numpy(levels.reshape(10, 1, 5, 4).astype(np.float64)))
+    normal = torch.distributions.Normal(posterior.mean.detach(), posterior.standard_deviation.detach())
+    torch.manual_seed(0)
+    z = normal.sample((20_000,))
+    prior = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(logits=model.prior.logits.detach()),
+        torch.distributions.Independent(
+            torch.distributions.Normal(model.prior.means.detach(), (model.prior.log_variances.detach() / 2).exp()), 1
+        ),
+    )
+    expected = (normal.log_prob(z).sum(-1) - prior.log_prob(z)).mean(0) / np.log(2)
+    np.testing.assert_allclose(found.of_latents.mean(), expected.mean(), rtol=0.1)
+
+
 def test_images_of_one_or_three_channels_have_pixels():
     assert has_pixels((1, 8, 8)) and has_pixels((3, 8, 8))
     assert not has_pixels((4, 8, 8)) and not has_pixels((64,)) and not has_pixels((5, 8))
