@@ -214,7 +214,8 @@ def choose_grid(networks: RoundedNetworks, elements: ElementCoder, levels: Level
         outputs = networks.decoded(z, numbers[:NUM_TRIED], Exceptions(), is_writing=True)
         parts = (slice(start, start + at_once) for start in range(0, len(z), at_once))
         of_x = sum(float(elements.bits(outputs[rows], some[:NUM_TRIED][rows]).sum()) for rows in parts)
-        return float(of_x + ((z**2 / 2 + 0.919) / np.log(2) + grid.coarseness).sum())
+        of_z = -float(networks.model.prior.log_prob(torch.from_numpy(z)).sum()) / np.log(2)
+        return of_x + of_z + grid.coarseness * z.size
 
     return min(grids, key=cost)
 
