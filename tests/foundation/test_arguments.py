@@ -49,4 +49,4 @@ def test_methods_of_a_model_and_a_run_name_the_nearest_argument():
     ):
         with pytest.raises(UnknownName, match=rf"unknown argument of {method.__qualname__} '{misspelt}'; did you mean"):
             method(None, **{misspelt: 1})
-    assert [*signature(lb.TrainedModel.generate).parameters] == ["self", "num", "seed", "temperature"]
+    assert [*signature(lb.TrainedModel.generate).parameters] == ["self", "num", "seed", "temperature", "given"]

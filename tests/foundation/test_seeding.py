@@ -108,6 +108,7 @@ def global_states():
 USES_OF_CHANCE = {
     f"{network} with {likelihood}": lambda network=network, likelihood=likelihood: build_and_use(network, likelihood)
     for network in NETWORKS
+    if not NETWORKS[network].map_size  # which needs another number of latents
     for likelihood in LIKELIHOODS
     if likelihood != "table"  # which is of rows alone
 } | {"data": shuffle_and_draw_data}

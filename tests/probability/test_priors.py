@@ -9,22 +9,23 @@ import torch
 from torch.testing import assert_close
 
 from integrals import total_mass
-from latent_priors import model_with_prior, prior_named
+from latent_priors import ALONE, model_with_prior, prior_named
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.priors import PRIORS, StandardNormalPrior
-from lowerbound.probability.spaces import REAL, OneHot
+from lowerbound.probability.spaces import REAL
+from small_models import size_in
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-WITHOUT_TEMPERATURE = ("uniform-on-sphere", "uniform-categorical")
+WITHOUT_TEMPERATURE = ("uniform-on-sphere", "uniform-categorical", "uniform-codes")
 
-every_prior = pytest.mark.parametrize("name", PRIORS)
-every_real_prior = pytest.mark.parametrize("name", [name for name in PRIORS if PRIORS[name].space == REAL])
+every_prior = pytest.mark.parametrize("name", ALONE)
+every_real_prior = pytest.mark.parametrize("name", [name for name in ALONE if PRIORS[name].space == REAL])
 
 
 def latents(name):
-    return PRIORS[name].space.num_categories if isinstance(PRIORS[name].space, OneHot) else 3
+    return size_in(PRIORS[name].space)
 
 
 @every_real_prior
@@ -62,7 +63,7 @@ def test_a_flow_has_no_quantiles():
     assert prior_named("flow", 3).quantiles(torch.tensor([0.5])) is None
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if name != "flow" and PRIORS[name].space == REAL])
+@pytest.mark.parametrize("name", [name for name in ALONE if name != "flow" and PRIORS[name].space == REAL])
 def test_quantiles_are_those_of_draws(name):
     prior = prior_named(name, 3).requires_grad_(False)
     wanted = torch.tensor([0.1, 0.5, 0.9])

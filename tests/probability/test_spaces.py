@@ -66,7 +66,7 @@ def test_the_default_prior_is_that_of_the_posteriors_space(name):
     config = ModelConfig(posterior=name, latent_dim=latents_for(name))
     space = POSTERIORS[name].space
     assert config.prior == space.prior
-    assert PRIORS[config.prior].space == space
+    assert PRIORS[config.prior].space_with(config.prior_options) == space
     assert small(posterior=name).space == space
 
 

@@ -12,6 +12,9 @@ from small_models import latents_for
 NAMES = {
     "point-mass": ["mean"],
     "power-spherical": ["mean_direction", "concentration"],
+    "vq": ["code", "indices"],
+    "residual-vq": ["code", "indices"],
+    "fsq": ["code", "indices"],
     "gumbel-softmax": ["code", "probabilities"],
     "logistic-normal": ["centre", "location", "log_variance"],
 }

@@ -30,6 +30,11 @@ def mean_and_standard_error(values: Float[Tensor, " n"]) -> Estimate:
     return Estimate(float(values.mean()), float(error))
 
 
+def binomial_error(share: float, number: int) -> float:
+    """The standard error of a share of `number` independent examples, sqrt(p (1 - p) / n)."""
+    return math.sqrt(share * (1 - share) / number)
+
+
 def bits_per_dimension(nats: Float[Tensor, " n"], num_values: Int64[Tensor, " n"]) -> Estimate:
     """Bits per dimension of examples with `nats` and D_i values each: Σ nats_i / (log 2 Σ D_i).
 

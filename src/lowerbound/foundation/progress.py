@@ -11,7 +11,9 @@ class MeanTerms:
     elbo: float  # with rate 'none': minus the reconstruction error
     rate: float
     distortion: float
-    penalties: dict[str, float] = field(default_factory=dict)  # by name, unweighted; also the multiplier of rate 'geco'
+    # By name, unweighted; also the multiplier of rate 'geco' and, of the validation split, the use of discrete codes.
+    penalties: dict[str, float] = field(default_factory=dict)
+    levels: dict[str, float] = field(default_factory=dict)  # rate of each level of a hierarchical model
 
 
 @dataclass(frozen=True, kw_only=True)

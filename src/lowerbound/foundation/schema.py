@@ -109,6 +109,8 @@ class Schema:
     resize: Literal["crop", "fit"] = "crop"
     columns: tuple[Column, ...] = ()  # of a table
     left_out: tuple[str, ...] = ()  # columns of the training table that are excluded from x
+    conditions: tuple[Column, ...] = ()  # labels or columns that a conditional model is given, which are not part of x
+    infers: bool = False  # the model has a classifier, so that the condition may be missing
     label: str = ""  # the column that contains labels
     label_names: tuple[str, ...] = ()
     missing_markers: tuple[str, ...] = MISSING_MARKERS  # in lower case

@@ -85,6 +85,11 @@ class Distribution(ABC):
         """Covariance of the event's elements; diagonal, unless a family overrides it."""
         return torch.diag_embed(self.flat_event(self.variance))
 
+    @property
+    def training_charge(self) -> Float[Tensor, "*batch"] | None:
+        """What training charges for a posterior beside its rate, in nats; None if nothing. No bound contains it."""
+        return None
+
     def marginal(self, elements: Sequence[int]) -> "Distribution":
         """The marginal distribution of some elements, in the given order; ConfigError if it is not implemented."""
         raise ConfigError(f"{type(self).__name__} has no marginals.")

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.foundation.errors import ConfigError
+from lowerbound.probability.autoregressive_prior import AutoregressiveCodes
+from lowerbound.probability.codes import ChosenCodes, UniformCodes, rate_of_codes
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.low_rank_normal import LowRankNormal
 from lowerbound.probability.normals import FullNormal
@@ -120,4 +122,6 @@ KL: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {
     (CategoricalCodes, CategoricalCodes): between_codes,
     (RelaxedCodes, CategoricalCodes): between_codes,
     (LogisticNormal, LogisticNormal): between_logistic_normals,
+    (ChosenCodes, UniformCodes): rate_of_codes,
+    (ChosenCodes, AutoregressiveCodes): rate_of_codes,
 }

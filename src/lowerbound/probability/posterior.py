@@ -8,8 +8,9 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
+from lowerbound.foundation.shares import Rows
 from lowerbound.probability.distributions import Distribution
 from lowerbound.probability.parts import LatentPart
 
@@ -22,6 +23,12 @@ class Posterior(LatentPart, ABC):
 
     has_relaxed_draws: ClassVar[bool] = False
     """Whether draws in training mode have no log q(z|x)."""
+
+    is_deterministic: ClassVar[bool] = False
+    """Whether it has one value for each example, with log q(z|x) = 0: every draw is the same."""
+
+    is_updated: ClassVar[bool] = False
+    """Whether training also changes the posterior without a gradient, by `start` and `update`."""
 
     @property
     @abstractmethod
@@ -36,3 +43,13 @@ class Posterior(LatentPart, ABC):
     @abstractmethod
     def forward(self, raw: Float[Tensor, "*batch raw"]) -> Distribution:
         """The distribution over latents given by a raw encoder output."""
+
+    def problem(self, z: Float[Tensor, "n latent"]) -> str:
+        """Which code the posterior cannot give, and why, beyond what its space says; empty if it can give all."""
+        return ""
+
+    def start(self, raw: Float[Tensor, "batch raw"], generator: Generator, batch_size: int) -> None:
+        """Prepare a posterior that `is_updated` by raw encoder outputs of training examples, before the first step."""
+
+    def update(self, generator: Generator, rows: Rows | None = None) -> None:
+        """Change a posterior that `is_updated` by what it saw in a step, of which this rank had some `rows`."""

@@ -1,4 +1,4 @@
-"""Posteriors q(z|x) by name: normals, flow (IAF), point mass, on the sphere, on the simplex, one-hot.
+"""Posteriors q(z|x) by name: normals, flow (IAF), point mass, on the sphere, on the simplex, codes.
 
 register_posterior adds one.
 """
@@ -13,6 +13,11 @@ from torch.nn import functional as F
 
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.ranges import Range, check_number
+from lowerbound.probability.code_posteriors import (
+    FiniteScalarPosterior,
+    ResidualVectorQuantisedPosterior,
+    VectorQuantisedPosterior,
+)
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.iaf_posterior import InverseAutoregressivePosterior
 from lowerbound.probability.low_rank_normal import LowRankNormal
@@ -244,4 +249,7 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "power-spherical": PowerSphericalPosterior,
     "gumbel-softmax": GumbelSoftmaxPosterior,
     "logistic-normal": LogisticNormalPosterior,
+    "vq": VectorQuantisedPosterior,
+    "residual-vq": ResidualVectorQuantisedPosterior,
+    "fsq": FiniteScalarPosterior,
 }

@@ -1,7 +1,8 @@
 """Prior: base class of all p(z) over latents, and NormalMixturePrior: priors that are mixtures of normals."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,9 @@ from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.likelihood import Likelihood
 from lowerbound.probability.normals import MixtureOfNormals
 from lowerbound.probability.parts import LatentPart
+
+Temperature = float | Sequence[float]
+"""Of draws from a prior: one number or, where latents have levels, one for each, from the one nearest x."""
 
 
 class Inference(Protocol):
@@ -24,6 +28,9 @@ class Inference(Protocol):
     @property
     def takes_context(self) -> bool: ...
 
+    @property
+    def num_context_features(self) -> int: ...
+
     def posterior_of_zeros(self) -> Distribution: ...
 
     def posterior_of_features(self, features: Float[Tensor, "batch *features"]) -> Distribution: ...
@@ -31,6 +38,9 @@ class Inference(Protocol):
 
 class Prior(LatentPart, ABC):
     """A distribution over latents, with its parameters."""
+
+    takes_context: ClassVar[bool] = False
+    """Whether it is p(z|y), with a batch of distributions, one for each example of a context."""
 
     @abstractmethod
     def forward(self) -> Distribution:
@@ -41,6 +51,10 @@ class Prior(LatentPart, ABC):
 
         ConfigError for a model that the prior cannot be used with.
         """
+
+    def given(self, context: Float[Tensor, "batch feature"]) -> "Prior":
+        """p(z|y) for the features of a context, sharing all weights; the prior itself unless it is conditional."""
+        return self
 
     def family(self) -> Distribution:
         """A distribution of the class that `forward` returns: all that is known before the prior has a model."""

@@ -1,4 +1,4 @@
-"""Priors p(z) by name: normals, mixtures, VampPrior, flow, uniform distributions; register_prior."""
+"""Priors p(z) by name: normals, mixtures, VampPrior, flow, uniform distributions, codes; register_prior."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lowerbound.foundation.ranges import Range, check_number
+from lowerbound.probability.autoregressive_prior import AutoregressivePrior
+from lowerbound.probability.code_priors import UniformCodesPrior
+from lowerbound.probability.conditional_prior import ConditionalNormalPrior
 from lowerbound.probability.distributions import DiagonalNormal
 from lowerbound.probability.flow_prior import FlowPrior
 from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
@@ -131,8 +134,11 @@ PRIORS: dict[str, type[Prior]] = {
     "standard-normal": StandardNormalPrior,
     "mixture-of-normals": MixtureOfNormalsPrior,
     "vamp": VampPrior,
+    "conditional-normal": ConditionalNormalPrior,
     "flow": FlowPrior,
     "uniform-on-sphere": UniformOnSpherePrior,
     "uniform-categorical": UniformCategoricalPrior,
     "logistic-normal": LogisticNormalPrior,
+    "uniform-codes": UniformCodesPrior,
+    "autoregressive": AutoregressivePrior,
 }

@@ -1,17 +1,17 @@
 """PosteriorSamples: draws z ~ q(z|x) with log p(x|z), log q(z|x), log p(z) and KL, for bounds and rates.
 
-A model has one group of latents or, if it is hierarchical, several: z = (z_1, ..., z_L), drawn in this order.
-Log-densities and rates are sums over groups; a later group's posterior and prior may depend on the draws before it.
+A model has one group of latents or, if it is hierarchical, one for each level: z = (z_1, ..., z_L). Log-densities are
+functions of the whole z, and their sums over levels; the rate is the sum of the levels'.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.probability.distributions import Distribution, Draws
+from lowerbound.probability.hierarchy import HierarchicalNormal, has_kl_by_level, sum_of
 from lowerbound.probability.kl import has_closed_form_kl, kl_divergence
 
 
@@ -26,6 +26,7 @@ class LatentGroup:
     draws: Draws
     posterior: Distribution  # of batch shape [batch], or [sample, batch] if it depends on earlier draws
     prior: Distribution  # of batch shape [], or like the posterior
+    is_of_prior: bool = True  # whether the prior depends only on what was drawn before: the mean of log q/p is a KL
 
     @property
     def z(self) -> Float[Tensor, "sample batch latent"]:
@@ -35,26 +36,58 @@ class LatentGroup:
     @cached_property
     def log_prior(self) -> Float[Tensor, "sample batch"]:
         """log p(z)."""
+        if len(self.levels) > 1:  # which the rate uses as well
+            return sum_of([level.log_prior for level in self.levels])
         return self.prior.log_prob(self.z)
 
     @cached_property
     def log_posterior(self) -> Float[Tensor, "sample batch"]:
         """log q(z|x)."""
+        if len(self.levels) > 1:
+            return sum_of([level.log_posterior for level in self.levels])
         known = self.draws.log_density
         return self.posterior.log_prob(self.z) if known is None else known
 
+    @property
+    def has_closed_form_kl(self) -> bool:
+        """Whether the rate has a closed form, of every level given the draws of those above it if there are several."""
+        posterior, prior = self.posterior, self.prior
+        return has_kl_by_level(posterior, prior) or (self.is_of_prior and has_closed_form_kl(posterior, prior))
+
     @cached_property
     def kl(self) -> Float[Tensor, "*sample batch"]:
-        """KL(q(z|x) || p(z)) in closed form; ConfigError if there is none."""
+        """KL(q(z|x) || p(z)) in closed form, of levels given the draws above; ConfigError if there is none."""
+        if has_kl_by_level(self.posterior, self.prior):
+            return sum_of([level.kl for level in self.levels])
         return kl_divergence(self.posterior, self.prior)
+
+    @property
+    def rate(self) -> Float[Tensor, "*sample batch"]:
+        """KL(q || p) in closed form if there is one, else log q - log p at each draw; of levels, the sum of theirs."""
+        if self.has_closed_form_kl:
+            return self.kl
+        if len(self.levels) > 1:
+            return sum_of([level.rate for level in self.levels])
+        return self.log_posterior - self.log_prior
+
+    @cached_property
+    def levels(self) -> "tuple[LatentGroup, ...]":
+        """The groups of a hierarchical model, from the level nearest x; the group itself for any other."""
+        posterior, prior = self.posterior, self.prior
+        if not (isinstance(posterior, HierarchicalNormal) and isinstance(prior, HierarchicalNormal)):
+            return (self,)
+        parts = self.z.split(posterior.sizes, dim=-1)
+        normals = zip(parts, posterior.levels_at(self.z), prior.levels_at(self.z), strict=True)
+        top, is_closed = len(parts) - 1, has_kl_by_level(posterior, prior)
+        return tuple(LatentGroup(Draws(z), q, p, is_closed or level == top) for level, (z, q, p) in enumerate(normals))
 
 
 @dataclass(frozen=True, eq=False)
 class PosteriorSamples:
-    """Draws z ~ q(z|x) of all groups of latents, with their log-densities in nats."""
+    """Draws z ~ q(z|x), with their log-densities in nats."""
 
     log_likelihood: Float[Tensor, "sample batch"]  # log p(x|z)
-    groups: tuple[LatentGroup, ...]
+    joint: LatentGroup  # all latents
 
     @classmethod
     def of_one_group(
@@ -64,34 +97,53 @@ class PosteriorSamples:
         posterior: Distribution,
         prior: Distribution,
     ) -> "PosteriorSamples":
-        """Draws of a model with a single group of latents."""
-        return cls(log_likelihood, (LatentGroup(_as_draws(draws), posterior, prior),))
+        """Draws of all latents, from one posterior: of a single group, or of all levels together."""
+        return cls(log_likelihood, LatentGroup(_as_draws(draws), posterior, prior))
+
+    @property
+    def groups(self) -> tuple[LatentGroup, ...]:
+        """The groups of latents, one for each level from the one nearest x, given the draws of the others."""
+        return self.joint.levels
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether there are several levels of latents."""
+        return isinstance(self.joint.posterior, HierarchicalNormal)
 
     @property
     def z(self) -> Float[Tensor, "sample batch latent"]:
-        """The draws of the only group of latents."""
-        (group,) = self.groups
-        return group.z
+        """The draws, all levels in one vector."""
+        return self.joint.z
 
-    @cached_property
+    @property
     def log_prior(self) -> Float[Tensor, "sample batch"]:
-        """log p(z), summed over groups."""
-        return reduce(torch.add, (group.log_prior for group in self.groups))
+        """log p(z)."""
+        return self.joint.log_prior
 
-    @cached_property
+    @property
     def log_posterior(self) -> Float[Tensor, "sample batch"]:
-        """log q(z|x), summed over groups."""
-        return reduce(torch.add, (group.log_posterior for group in self.groups))
+        """log q(z|x)."""
+        return self.joint.log_posterior
 
     @property
     def has_closed_form_kl(self) -> bool:
-        """Whether the KL of every group has a closed form."""
-        return all(has_closed_form_kl(group.posterior, group.prior) for group in self.groups)
+        """Whether the rate has a closed form, given the draws if there are several levels."""
+        return self.joint.has_closed_form_kl
 
-    @cached_property
+    @property
     def kl(self) -> Float[Tensor, "*sample batch"]:
-        """KL(q(z|x) || p(z)) in closed form, summed over groups; ConfigError if any has none."""
-        return reduce(torch.add, (group.kl for group in self.groups))
+        """KL(q(z|x) || p(z)) in closed form, summed over levels given the draws; ConfigError if there is none."""
+        return self.joint.kl
+
+    @property
+    def rate(self) -> Float[Tensor, "sample batch"]:
+        """The rate in closed form if there is one, else log q - log p at each draw."""
+        return self.joint.rate.expand_as(self.log_likelihood)
+
+    @property
+    def rates(self) -> tuple[Float[Tensor, "sample batch"], ...]:
+        """log q - log p of each group at each draw, or its closed form; their sum over groups is that of z."""
+        return tuple(group.rate.expand_as(self.log_likelihood) for group in self.groups)
 
     @property
     def log_weight(self) -> Float[Tensor, "sample batch"]:
@@ -100,8 +152,8 @@ class PosteriorSamples:
 
     def with_fixed_posterior(self) -> "PosteriorSamples":
         """The same draws, with log q(z|x) depending only on z: the posterior's parameters are detached."""
-        groups = (LatentGroup(Draws(group.z), group.posterior.detach(), group.prior) for group in self.groups)
-        return replace(self, groups=tuple(groups))
+        joint = LatentGroup(Draws(self.z), self.joint.posterior.detach(), self.joint.prior)
+        return replace(self, joint=joint)
 
 
 def _as_draws(draws: Draws | Float[Tensor, "sample batch latent"]) -> Draws:

@@ -1,4 +1,4 @@
-"""Spaces of latents: R^D, the unit sphere, the simplex and one-hot codes; a posterior and its prior share one.
+"""Spaces of latents: R^D, the unit sphere, the simplex, one-hot and vector codes; a posterior and its prior share one.
 
 A space knows which codes lie in it, and the shortest path between two of them. Densities are with respect to the
 volume of the space: Lebesgue measure on R^D, surface area on the sphere, Lebesgue measure of all components but the
@@ -140,16 +140,58 @@ class OneHot(Space):
         self, first: Float[Tensor, " latent"], second: Float[Tensor, " latent"], num: int
     ) -> Float[Tensor, "num latent"]:
         """Codes with more and more groups of the second, in order: points between two codes are not codes."""
-        num_groups = len(first) // self.num_categories
-        switched = (torch.linspace(0, num_groups, num) + 0.5).floor().unsqueeze(-1)
-        is_switched = torch.arange(num_groups).repeat_interleave(self.num_categories) < switched
-        return torch.where(is_switched.to(first.device), second, first)
+        return _switched(first, second, num, self.num_categories)
 
     def problem(self, z: Float[Tensor, "n latent"]) -> str:
         groups = z.double().unflatten(-1, (-1, self.num_categories))
         hard = torch.zeros_like(groups).scatter(-1, groups.argmax(-1, keepdim=True), 1.0)
         error = (groups - hard).abs().flatten(1).amax(-1)
         return _first(error > TOLERANCE, error, f"is not one-hot in groups of {self.num_categories} (off by {{:.4g}})")
+
+
+@dataclass(frozen=True)
+class CodeVectors(Space):
+    """Vectors of a codebook, or sums of vectors of several, at positions of `code_dim` numbers one after another.
+
+    The space states only how many there are: which vectors they are is known to the posterior, which learns them.
+    """
+
+    num_codes: int
+    code_dim: int
+    num_codebooks: int = 1
+
+    name = "codes"
+    about = "vectors of a codebook"
+    prior = "uniform-codes"
+
+    @property
+    def prior_options(self) -> Mapping[str, int]:
+        books = {"num_codebooks": self.num_codebooks} if self.num_codebooks > 1 else {}
+        return {"num_codes": self.num_codes, "code_dim": self.code_dim, **books}
+
+    def check_size(self, latent_dim: int) -> None:
+        if latent_dim % self.code_dim:
+            nearest = max(1, round(latent_dim / self.code_dim)) * self.code_dim
+            raise ConfigError(
+                f"codes of {self.code_dim} numbers need model.latent_dim to be a multiple of {self.code_dim}, got "
+                f"{latent_dim}; set model.latent_dim={nearest}, or another length of codes in model.posterior_options."
+            )
+
+    def path(
+        self, first: Float[Tensor, " latent"], second: Float[Tensor, " latent"], num: int
+    ) -> Float[Tensor, "num latent"]:
+        """Codes with more and more positions of the second, in order: points between two codes are not codes."""
+        return _switched(first, second, num, self.code_dim)
+
+
+def _switched(
+    first: Float[Tensor, " latent"], second: Float[Tensor, " latent"], num: int, size: int
+) -> Float[Tensor, "num latent"]:
+    """The first vector with more and more groups of `size` numbers replaced by those of the second."""
+    num_groups = len(first) // size
+    switched = (torch.linspace(0, num_groups, num) + 0.5).floor().unsqueeze(-1)
+    is_switched = torch.arange(num_groups).repeat_interleave(size) < switched
+    return torch.where(is_switched.to(first.device), second, first)
 
 
 def _first(is_wrong: Tensor, value: Tensor, what: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lowerbound.probability.codes import ChosenCodes
 from lowerbound.probability.distributions import Distribution, PointMass
 from lowerbound.probability.one_hot import CategoricalCodes
 from lowerbound.probability.simplex import LogisticNormal
@@ -32,6 +33,7 @@ SUMMARIES: dict[type[Distribution], Summary] = {
         "mean_direction": posterior.direction,
         "concentration": posterior.concentration,
     },
+    ChosenCodes: lambda posterior: {"code": posterior.value, "indices": posterior.indices.to(posterior.value)},
     CategoricalCodes: lambda posterior: {"code": posterior.mode, "probabilities": posterior.mean},
     LogisticNormal: lambda posterior: {
         "centre": posterior.centre,
