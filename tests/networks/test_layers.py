@@ -9,18 +9,23 @@ from torch import nn
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
-from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import Layer, count_parameters, layer_table
 
 CONFIGS = {
-    f"{network} {hidden}": {"network": network, "hidden": hidden} for network in NETWORKS for hidden in [(), (5,)]
+    f"{network} {hidden}": {"network": network, "hidden": hidden, "channels": (2, 3)}
+    for network in ("dense", "conv", "resnet")
+    for hidden in [(), (5,)]
+} | {
+    "conv-map": {"network": "conv-map", "channels": (2, 3), "latent_dim": 4},
+    "autoencoder-kl": {"network": "autoencoder-kl", "channels": (2,), "latent_dim": 35},
 }
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_the_table_adds_up_to_the_network_and_ends_in_its_output(config):
-    model = build_model(ModelConfig(**config, channels=(2, 3)), (2, 5, 7), generator(0, "weights"))
-    for network, table, output in zip((model.encoder, model.decoder), model.layers(), ((4,), (2, 5, 7)), strict=True):
+    model = build_model(ModelConfig(**config), (2, 5, 7), generator(0, "weights"))
+    outputs = ((2 * model.latent_dim,), (2, 5, 7))
+    for network, table, output in zip((model.encoder, model.decoder), model.layers(), outputs, strict=True):
         assert sum(layer.num_parameters for layer in table) == count_parameters(network) > 0
         assert math.prod(table[-1].output_shape) == math.prod(output)
         assert all(not list(network.get_submodule(layer.name).children()) for layer in table)

@@ -78,13 +78,14 @@ class ConvolutionalDecoder(ImageDecoder):
         ]
         in_channels = filters[0]
         for num_filters, small, large in zip(filters, sizes, sizes[1:], strict=False):
-            layers += [_doubling(in_channels, num_filters, small, large), ACTIVATIONS[activation]()]
+            layers += [doubling(in_channels, num_filters, small, large), ACTIVATIONS[activation]()]
             in_channels = num_filters
         # With stride 1 a transposed convolution is a convolution with a flipped kernel: the same family of functions.
         super().__init__(nn.Sequential(*layers), Conv2d(in_channels, out_channels))
 
 
-def _doubling(in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]) -> ConvTranspose2d:
+def doubling(in_channels: int, out_channels: int, small: tuple[int, int], large: tuple[int, int]) -> ConvTranspose2d:
+    """A transposed convolution from one stage's size to the next one's, which is about twice as large."""
     # Length n becomes 2n - 1 + output_padding, so odd sizes are restored exactly.
     padding = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
     return ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=padding)

@@ -36,16 +36,16 @@ def count_operations(compute: Callable[[], object]) -> int:
 
 
 @torch.no_grad()
-def layer_table(network: nn.Module, example: Tensor) -> list[Layer]:
-    """The leaf layers in the order in which `example` (a batch of one) passes through them."""
+def layer_table(network: nn.Module, *example: Tensor) -> list[Layer]:
+    """The leaf layers in the order in which `example` (a batch of one, of each input) passes through them."""
     rows: list[Layer] = []
     handles = []
     for name, module in network.named_modules():
         # Without hidden layers the stack is an empty Sequential, which is not a layer.
         if not isinstance(module, nn.Sequential) and not list(module.children()):
-            handles.append(module.register_forward_hook(_recorder(name, rows)))
+            handles.append(module.register_forward_hook(_recorder(name.removeprefix("network."), rows)))
     try:
-        network(example)
+        network(*example)
     finally:
         for handle in handles:
             handle.remove()
