@@ -7,6 +7,7 @@ from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.models.families import Families
 from lowerbound.probability.posteriors import POSTERIORS
+from small_models import latents_for
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_whether_the_kl_is_known_depends_on_the_pair(posterior, prior, known):
 
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_a_configuration_has_the_families_of_its_model(posterior):
-    config = ModelConfig(hidden=(3,), latent_dim=10, posterior=posterior, prior=POSTERIORS[posterior].space.prior)
+    config = ModelConfig(hidden=(3,), latent_dim=latents_for(posterior, 10), posterior=posterior)
     of_model = Families.of_model(build_model(config, (1, 2, 2), generator(0, "weights")).eval())
     of_config = Families.of_config(config)
     assert type(of_model.of_posterior) is type(of_config.of_posterior)

@@ -9,6 +9,7 @@ from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import count_parameters
+from lowerbound.probability.codes import ChosenCodes
 from lowerbound.probability.distributions import DiagonalNormal, PointMass
 from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
 from lowerbound.probability.low_rank_normal import LowRankNormal
@@ -30,9 +31,13 @@ OF_POSTERIOR = {
     "power-spherical": PowerSpherical,
     "gumbel-softmax": CategoricalCodes,
     "logistic-normal": LogisticNormal,
+    "vq": ChosenCodes,
+    "residual-vq": ChosenCodes,
+    "fsq": ChosenCodes,
 }
 
-every_network = pytest.mark.parametrize("network", NETWORKS)
+# Maps of latents, which need more of them than LATENTS, have tests of their own.
+every_network = pytest.mark.parametrize("network", [name for name in NETWORKS if not NETWORKS[name].map_size])
 every_posterior = pytest.mark.parametrize("posterior", POSTERIORS)
 
 

@@ -4,11 +4,11 @@ What they return is checked with two examples and three draws, so that a wrong k
 training fails somewhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowerbound.data.reading import format_shape
 from lowerbound.foundation.errors import ConfigError, in_one_line
@@ -37,6 +37,30 @@ def check_own_parts(likelihood: Likelihood, posterior: Posterior, prior: Prior) 
         _try("posterior", posterior, lambda: posterior(raw), z, batch)
     if _is_own(prior):
         _try("prior", prior, prior.family, _zeros(prior, *batch, prior.latent_dim), batch)
+
+
+@torch.no_grad()
+def check_network(name: str, network: nn.Module, shape: tuple[int, ...], wanted: tuple[int, ...], by: str) -> None:
+    """ConfigError unless a network maps inputs of `shape`, here zeros, to the shape that `by` wants."""
+    start, was_training = next(network.parameters(), torch.zeros(())), network.training
+    network.eval()
+    try:
+        came = tuple(network(start.new_zeros(NUM_EXAMPLES, *shape)).shape)
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"the {name} fails on inputs of shape {times(shape)}: {reason}") from error
+    finally:
+        network.train(was_training)
+    if came != (NUM_EXAMPLES, *wanted):
+        raise ConfigError(
+            f"the {name} maps {NUM_EXAMPLES} inputs of shape {times(shape)} to {times(came)}; {by} needs "
+            f"{times((NUM_EXAMPLES, *wanted))}."
+        )
+
+
+def times(shape: Sequence[int]) -> str:
+    """A shape as text, for example 28×28×1."""
+    return "×".join(map(str, shape))
 
 
 def _is_own(part: Part) -> bool:

@@ -5,13 +5,13 @@
 Images are N x C x H x W floats in [0, 1]; latents are N x latent. All random draws take a generator.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from inspect import signature
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 
 from lowerbound.foundation import forks, html_view  # noqa: F401 forks: for the processes that use a model
@@ -21,15 +21,18 @@ from lowerbound.foundation.schema import Column
 from lowerbound.foundation.seeding import Chance
 from lowerbound.foundation.text import pluralise, shortened
 from lowerbound.models.config import PARTS, ModelConfig
-from lowerbound.models.part_checks import check_own_parts
+from lowerbound.models.context import ContextEncoding
+from lowerbound.models.part_checks import check_network, check_own_parts, times
+from lowerbound.networks.architectures import NETWORKS
 from lowerbound.networks.layers import Layer, count_parameters, layer_table, layers_view
 from lowerbound.probability.distributions import Distribution, Draws
+from lowerbound.probability.hierarchical_parts import sample_prior
 from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.probability.parts import AUTO, OWN, Part, name_of, plain_options
 from lowerbound.probability.posterior import Posterior
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
-from lowerbound.probability.prior import Prior
+from lowerbound.probability.prior import Prior, Temperature
 from lowerbound.probability.priors import PRIORS
 from lowerbound.probability.samples import PosteriorSamples
 from lowerbound.probability.spaces import REAL, Space, check_same_space
@@ -39,7 +42,7 @@ DEFAULT_PRIOR = REAL.prior
 """The prior of a configuration that names none; training a plain autoencoder does not use it."""
 
 Context = Shaped[Tensor, "batch *covariate"]
-"""Labels or covariates, one for each example."""
+"""Labels or covariates, one for each example: positions of levels, and numbers."""
 
 
 @named_arguments
@@ -49,7 +52,8 @@ class VAE(nn.Module):
     Encoder and decoder may be your own modules: the encoder maps a batch of examples to the posterior's raw shape (for
     "diagonal-normal" means, then log-variances), the decoder a batch of latents to the likelihood's raw shape, without
     any output map. ConfigError if an output has another shape. If the encoder has `takes_context = True`, both are
-    called with a second argument, the context of each example: labels or covariates (see `given`).
+    called with a second argument, the context of each example: labels or covariates (see `given`), or their features
+    if there is an `encoding`.
     """
 
     def __init__(
@@ -63,9 +67,12 @@ class VAE(nn.Module):
         posterior: Posterior | str = "diagonal-normal",
         prior: Prior | str = AUTO,
         config: ModelConfig | None = None,
+        encoding: ContextEncoding | None = None,
     ) -> None:
         super().__init__()
         self.context: Context | None = None
+        self.encoding = encoding
+        self.classifier: nn.Module | None = None  # q(y|x), of a semi-supervised model; see build_model
         if config is None and latent_dim < 1:
             raise ConfigError(
                 f"latent_dim is {latent_dim}; a model with your own networks needs the number of latents."
@@ -84,8 +91,12 @@ class VAE(nn.Module):
         check_own_parts(self.likelihood, self.posterior, self.prior)
         self.prior.bind(self)
         if config is None and not self.takes_context:  # the shape of a context is not known here
-            self._check_shapes()
-        elif self.takes_context and not _accepts_context(decoder):
+            num = pluralise(self.latent_dim, "latent")
+            by = f"posterior {self.config.posterior!r} of {num}"
+            check_network("encoder", encoder, self.likelihood.feature_shape, self.posterior.raw_shape, by)
+            by = f"likelihood {self.config.likelihood!r}"
+            check_network("decoder", decoder, (self.latent_dim,), self.likelihood.raw_shape, by)
+        elif self.takes_context and encoding is None and not _accepts_context(decoder):
             raise ConfigError("the encoder takes a context and the decoder does not: its forward needs (z, context).")
 
     @property
@@ -97,6 +108,28 @@ class VAE(nn.Module):
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent_dim
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Height, width and channels if the latents are a map, in this order; else their number alone."""
+        network = NETWORKS.get(self.config.network)
+        return network.latent_shape(self.config, self.event_shape) if network else (self.latent_dim,)
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """Names of the levels of latents, from the one nearest x: "level 1", ...; empty without levels."""
+        sizes = self.config.levels if self.config.is_hierarchical else ()
+        return tuple(f"level {number}" for number in range(1, len(sizes) + 1))
+
+    @property
+    def levels_in_words(self) -> str:
+        """Sizes of the levels of latents and the form of inference; empty without levels."""
+        return f" in levels {list(self.config.levels)} ({self.config.hierarchy})" if self.level_names else ""
+
+    @property
+    def latents_in_words(self) -> str:
+        """The number of latents, and their levels."""
+        return pluralise(self.latent_dim, "latent") + self.levels_in_words
 
     @property
     def space(self) -> Space:
@@ -113,7 +146,7 @@ class VAE(nn.Module):
     @property
     def takes_context(self) -> bool:
         """Whether the model is conditional: networks also take labels or covariates."""
-        return bool(getattr(self.encoder, "takes_context", False))
+        return self.encoding is not None or bool(getattr(self.encoder, "takes_context", False))
 
     def given(self, context: Context | None) -> "VAE":
         """The model with the context of a batch, sharing all weights; the model itself if it takes none.
@@ -129,9 +162,40 @@ class VAE(nn.Module):
             )
         if not self.takes_context:
             return self
+        if context is not None and self.encoding is not None:
+            self.encoding.check(context)
+            return self.given_features(self.encoding(context))
         conditioned = copy(self)
         conditioned.context = context
         return conditioned
+
+    def given_one(self, context: Shaped[Tensor, "1 *covariate"]) -> "VAE":
+        """The model with the context of one example, which is that of all: its prior is a single distribution."""
+        conditioned = self.given(context)
+        conditioned._modules = {**conditioned._modules, "prior": conditioned.prior.standalone()}
+        return conditioned
+
+    def at_rows(self, rows: Int64[Tensor, " row"]) -> "VAE":
+        """A model that was given a context, with some of its rows, in this order; others are returned unchanged."""
+        return self if self.context is None else self.given_features(self.context[rows])
+
+    def given_features(self, features: Shaped[Tensor, "batch *feature"]) -> "VAE":
+        """The model with the features of a context, as networks and prior take them, sharing all weights."""
+        conditioned = copy(self)
+        conditioned.context = features
+        if self.prior.takes_context:
+            conditioned._modules = {**self._modules, "prior": self.prior.given(features)}
+        return conditioned
+
+    @property
+    def conditions(self) -> tuple[Column, ...]:
+        """What a conditional model is given, by name; empty for others, and for networks of your own."""
+        return () if self.encoding is None else self.encoding.columns
+
+    @property
+    def num_context_features(self) -> int:
+        """Number of features that networks and prior get of a context; 0 without an encoding."""
+        return 0 if self.encoding is None else self.encoding.num_features
 
     def with_networks(self, encoder: nn.Module, decoder: nn.Module) -> "VAE":
         """The model with other networks for the same outputs, sharing all other parts; the prior keeps its encoder."""
@@ -145,12 +209,15 @@ class VAE(nn.Module):
                 "the model is conditional: its networks need the labels or covariates of each example; use "
                 "model.given(context)."
             )
-        if not len(self.context) or num % len(self.context):
+        rows = self.context.shape[0]  # not len(), which would fix the size of a traced batch
+        if rows == num:
+            return self.context
+        if not rows or num % rows:
             raise DataError(
-                f"the context has {pluralise(len(self.context), 'example')}, the batch {pluralise(num, 'example')} or "
-                "draws; give a context for each example."
+                f"the context has {pluralise(rows, 'example')}, the batch {pluralise(num, 'example')} or draws; give a "
+                "context for each example."
             )
-        return self.context.repeat(num // len(self.context), *[1] * (self.context.ndim - 1))
+        return self.context.repeat(num // rows, *[1] * (self.context.ndim - 1))
 
     @property
     def has_closed_form_kl(self) -> bool:
@@ -182,24 +249,38 @@ class VAE(nn.Module):
 
     def posterior_of_features(self, features: Float[Tensor, "batch *features"]) -> Distribution:
         """The posterior at the encoder's input, which the likelihood computes from x; of batch shape [batch]."""
-        raw = self.encoder(features, self._context_of(len(features))) if self.takes_context else self.encoder(features)
-        # Densities are computed in the precision of the input, even if the layers used another one.
-        distribution: Distribution = self.posterior(raw.to(features.dtype))
+        distribution: Distribution = self.posterior(self._raw(features))
         return distribution
+
+    def raw_posterior(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *raw"]:
+        """The encoder's output for examples, from which the posterior is made."""
+        return self._raw(self.likelihood.features(x))
+
+    def _raw(self, features: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *raw"]:
+        raw = (
+            self.encoder(features, self._context_of(features.shape[0]))
+            if self.takes_context
+            else self.encoder(features)
+        )
+        # Densities are computed in the precision of the input, even if the layers used another one.
+        return raw.to(features.dtype)
 
     def decode(self, z: Float[Tensor, "*batch latent"]) -> Distribution:
         """The likelihood p(x|z), of batch shape [*batch]; DataError for codes of another length."""
         if z.shape[-1] != self.latent_dim:
             raise DataError(f"expected codes of {pluralise(self.latent_dim, 'latent')}, got {times(z.shape)}.")
-        flat = z.reshape(-1, z.shape[-1])
-        raw = self.decoder(flat, self._context_of(len(flat))) if self.takes_context else self.decoder(flat)
-        raw = raw.to(z.dtype)
+        raw = self.raw_likelihood(z.reshape(-1, z.shape[-1]))
         distribution: Distribution = self.likelihood(raw.reshape(*z.shape[:-1], *raw.shape[1:]))
         return distribution
 
+    def raw_likelihood(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *raw"]:
+        """The decoder's output for latents, from which the likelihood is made."""
+        raw: Tensor = self.decoder(z, self._context_of(z.shape[0])) if self.takes_context else self.decoder(z)
+        return raw.to(z.dtype)
+
     def check_codes(self, z: Float[Tensor, "n latent"]) -> None:
         """DataError for codes that do not lie in the model's space, such as one on a sphere that has not length 1."""
-        if problem := self.space.problem(z):
+        if problem := self.space.problem(z) or self.posterior.problem(z):
             raise DataError(f"{problem}, as have those that encoding gives (a posterior's centre, not its mean).")
 
     def sample_posterior(
@@ -239,63 +320,30 @@ class VAE(nn.Module):
         return self.decode(z).mean
 
     def generate(
-        self, num_images: int, generator: Generator, temperature: float = 1.0
+        self, num_images: int, generator: Generator, temperature: Temperature = 1.0
     ) -> Float[Tensor, "batch *event"]:
         """Decoded means of draws from the prior; the prior defines `temperature`."""
         return self.decode(self.sample_prior(num_images, generator, temperature)).mean
 
     def sample_prior(
-        self, num_examples: int, generator: Generator, temperature: float = 1.0
+        self, num_examples: int, generator: Generator, temperature: Temperature = 1.0
     ) -> Float[Tensor, "batch latent"]:
         """Draws z from the prior, which defines `temperature`; ConfigError if it does not support one."""
-        return self.prior.sample(generator, num_examples, temperature)
-
-    @torch.no_grad()
-    def _check_shapes(self) -> None:
-        """Run both networks on two examples of zeros; ConfigError if an output has the wrong shape."""
-        start = next(self.parameters(), torch.zeros(()))
-        was_training = self.training
-        self.eval()
-        for name, network, shape, wanted, by in (
-            (
-                "encoder",
-                self.encoder,
-                self.likelihood.feature_shape,
-                self.posterior.raw_shape,
-                f"posterior {self.config.posterior!r} of {pluralise(self.latent_dim, 'latent')}",
-            ),
-            (
-                "decoder",
-                self.decoder,
-                (self.latent_dim,),
-                self.likelihood.raw_shape,
-                f"likelihood {self.config.likelihood!r}",
-            ),
-        ):
-            try:
-                came = tuple(network(start.new_zeros(2, *shape)).shape)
-            except (RuntimeError, ValueError, TypeError) as error:
-                reason = str(error).splitlines()[0]
-                raise ConfigError(f"the {name} fails on inputs of shape {times(shape)}: {reason}") from error
-            if came != (2, *wanted):
-                raise ConfigError(
-                    f"the {name} maps 2 inputs of shape {times(shape)} to {times(came)}; {by} needs "
-                    f"{times((2, *wanted))}."
-                )
-        self.train(was_training)
+        return sample_prior(self.prior, generator, num_examples, temperature)
 
     def layers(self) -> tuple[list[Layer], list[Layer]]:
         """Layer tables of the encoder and the decoder."""
         parameter = next(self.parameters())
         x = parameter.new_zeros(1, *self.likelihood.feature_shape)
         z = parameter.new_zeros(1, self.latent_dim)
-        return layer_table(self.encoder, x), layer_table(self.decoder, z)
+        features = [parameter.new_zeros(1, self.num_context_features)] if self.encoding is not None else []
+        return layer_table(self.encoder, x, *features), layer_table(self.decoder, z, *features)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{kind} {getattr(self.config, kind)!r}" for kind in ("posterior", "prior", "likelihood"))
         number = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"VAE of examples of shape {times(self.event_shape)} with {pluralise(self.latent_dim, 'latent')}: "
+            f"VAE of examples of shape {times(self.event_shape)} with {self.latents_in_words}: "
             f"network {self.config.network!r}, {parts}; {pluralise(number, 'parameter')}"
         )
 
@@ -310,7 +358,7 @@ class VAE(nn.Module):
     def html_parts(self, about: Mapping[str, str]) -> list[html_view.Html]:
         """What a notebook shows of the model: `about` and its parts by name, and its layers on a click."""
         parts = {kind: getattr(self.config, kind) for kind in ("network", "likelihood", "posterior", "prior")}
-        sizes = {"latents": str(self.latent_dim), "parameters": f"{count_parameters(self):,}"}
+        sizes = {"latents": f"{self.latent_dim}{self.levels_in_words}", "parameters": f"{count_parameters(self):,}"}
         shown = [html_view.facts({**about, **parts, **sizes})]
         if not self.takes_context:  # whose shape is not known here
             encoder, decoder = self.layers()
@@ -348,8 +396,3 @@ def own_config(latent_dim: int, likelihood: Likelihood, prior: Prior, posterior:
         name = name_of(PARTS[kind], part)
         settings |= {kind: name, f"{kind}_options": {} if name == OWN else plain_options(part)}
     return ModelConfig(network=OWN, latent_dim=latent_dim, **settings)
-
-
-def times(shape: Sequence[int]) -> str:
-    """A shape as text, for example 28×28×1."""
-    return "×".join(map(str, shape))

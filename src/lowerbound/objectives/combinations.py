@@ -30,6 +30,8 @@ class Choices(Protocol):
     @property
     def rate_cycles(self) -> int: ...
     @property
+    def classification_weight(self) -> float: ...
+    @property
     def num_samples(self) -> int: ...
     @property
     def penalties(self) -> Mapping[str, float]: ...
@@ -69,8 +71,11 @@ def refuse_unfit_families(objective: Choices, families: Families) -> None:
     """ConfigError for an objective that needs more than the model's posterior and prior have."""
     if families.posterior.has_relaxed_draws:
         _refuse_densities_of_draws(objective, families.posterior_name)
+    if families.posterior.is_deterministic:
+        _refuse_several_draws(objective, families.posterior_name)
     if objective.rate == "free-bits":
         check_is_sum_over_latents(families.of_posterior, families.of_prior, families.in_words)
+    _refuse_unfit_classification(objective, families)
     for name in objective.penalties:
         if name in OF_SINGLE_LATENTS and families.posterior.space != REAL:
             raise ConfigError(
@@ -79,6 +84,28 @@ def refuse_unfit_families(objective: Choices, families: Families) -> None:
             )
         if name == "total-correlation":
             check_has_independent_latents(families.of_posterior, f"posterior {families.posterior_name!r}")
+
+
+def _refuse_unfit_classification(objective: Choices, families: Families) -> None:
+    if not families.has_classifier:
+        if objective.classification_weight:
+            raise ConfigError(
+                f"objective.classification_weight is {objective.classification_weight:g}, and the model has no "
+                "classifier; set model.classifier=true, or leave the weight out."
+            )
+        return
+    accepted = {"bound": ("elbo",), "gradient": ("reparameterized",), "rate": ("auto", "analytic", "monte-carlo")}
+    for key, names in accepted.items():
+        if (value := getattr(objective, key)) not in names:
+            raise ConfigError(
+                f"objective.{key} {value!r} does not fit model.classifier, whose bound is an expectation over labels; "
+                f"set objective.{key}={names[0]}."
+            )
+    if objective.penalties:
+        raise ConfigError(
+            f"objective.penalties ({', '.join(objective.penalties)}) do not fit model.classifier, whose bound is an "
+            "expectation over labels; leave them out."
+        )
 
 
 def _refuse_densities_of_draws(objective: Choices, posterior: str) -> None:
@@ -92,6 +119,16 @@ def _refuse_densities_of_draws(objective: Choices, posterior: str) -> None:
             raise ConfigError(
                 f"objective.{key} {value!r} does not fit posterior {posterior!r}, whose draws are relaxed in training "
                 f"and have no log q(z|x); set objective.{key}={names[0]}."
+            )
+
+
+def _refuse_several_draws(objective: Choices, posterior: str) -> None:
+    """For discrete codes: every draw is the same, and log q(z|x) = 0 has no gradient."""
+    for key, name in (("bound", "elbo"), ("gradient", "reparameterized")):
+        if (value := getattr(objective, key)) != name:
+            raise ConfigError(
+                f"objective.{key} {value!r} does not fit posterior {posterior!r}, which chooses one code for each "
+                f"example, so that all draws are equal; set objective.{key}={name}."
             )
 
 

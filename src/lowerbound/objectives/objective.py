@@ -2,6 +2,8 @@
 
     objective = bound(log p(x|z) - weight * rate) - sum of weight * penalty,   in nats per example
 
+A posterior may add its own charge, such as the commitment of vector quantisation.
+
 The sign changes only here: `Loss.value` is minimised, and everything else is a bound in nats, where higher is better.
 The objective of a paper is a choice of parts, an entry in `presets`. The true ELBO, rate and distortion are always
 reported.
@@ -29,13 +31,19 @@ from lowerbound.objectives.combinations import refuse_unfit_families, refuse_wro
 from lowerbound.objectives.gradients import GRADIENTS
 from lowerbound.objectives.options import Option, check_options, option
 from lowerbound.objectives.penalties import PENALTIES, PenaltyContext
-from lowerbound.objectives.rates import OF_BATCH, RATES, Scale, true_rate
+from lowerbound.objectives.rates import OF_BATCH, RATES, Scale, rates_by_level, true_rate
 from lowerbound.objectives.state import ObjectiveState, StatePart
 from lowerbound.objectives.two_bounds import two_bounds
 from lowerbound.probability.samples import PosteriorSamples
 
 TERMS = ("objective", "elbo", "rate", "distortion")
 """Names of the terms that every objective has; those of its penalties follow."""
+
+CLASSIFICATION = "classification"
+"""The name of a classifier's cross-entropy on labelled examples, in nats."""
+
+STANDARD_CLASSIFICATION_WEIGHT = 10.0
+"""The weight of that for a model with a classifier, unless one is set."""
 
 GECO_VIOLATION = 100.0
 """What a nat of distortion above the allowed one costs, in nats of rate, when the best epoch is chosen."""
@@ -50,6 +58,7 @@ class Loss:
     distortion: Float[Tensor, " batch"]  # -E[log p(x|z)], nats
     rate: Float[Tensor, " batch"]  # KL(q || p), nats; zero for rate 'none'
     penalties: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # of the batch, unweighted
+    levels: tuple[Float[Tensor, " batch"], ...] = ()  # rate of each level, nats; empty without levels
 
     @property
     def elbo(self) -> Float[Tensor, " batch"]:
@@ -57,9 +66,10 @@ class Loss:
         return -(self.distortion + self.rate)
 
     def terms(self) -> dict[str, Float[Tensor, " batch"]]:
-        """All named terms of each example, in the order of `Objective.term_names`."""
+        """All named terms of each example, in the order of `Objective.term_names`; last the rates of the levels."""
         per_example = {name: getattr(self, name) for name in TERMS}
-        return per_example | {name: value.expand_as(self.objective) for name, value in self.penalties.items()}
+        per_example |= {name: value.expand_as(self.objective) for name, value in self.penalties.items()}
+        return per_example | {f"level {number}": rate for number, rate in enumerate(self.levels, 1)}
 
 
 @named_arguments
@@ -85,6 +95,11 @@ class Objective:
     )
     rate_cycles: int = setting(1, "Equal parts of the training, each of which starts with the warm-up.", at_least=1)
     num_samples: int = setting(1, "Draws from the posterior of each training example.", at_least=1)
+    classification_weight: float = setting(
+        0.0,
+        "Weight of a classifier's cross-entropy on labelled examples, in nats of the bound; 0 is the standard weight.",
+        at_least=0,
+    )
     penalties: dict[str, float] = setting(default_factory=dict, meaning="Weights by penalty.", names=PENALTIES)
     penalty_options: dict[str, dict[str, Option]] = setting(
         default_factory=dict, meaning="Options of each penalty, by its name."
@@ -116,12 +131,15 @@ class Objective:
 
     @property
     def extra_names(self) -> tuple[str, ...]:
-        """Names of the numbers that are logged beside TERMS: penalties, and the multiplier of rate 'geco'."""
-        return (*self.penalties, *([self.rate] if self.rate in self._stateful else []))
+        """Names of the numbers that are logged beside TERMS: penalties, the multiplier of rate 'geco', and a
+        classifier's cross-entropy.
+        """
+        multiplier = [self.rate] if self.rate in self._stateful else []
+        return (*self.penalties, *multiplier, *([CLASSIFICATION] if self.classification_weight else []))
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """Names of everything that training logs."""
+        """Names of everything that training logs, except the rates of a model's levels."""
         return (*TERMS, *self.extra_names)
 
     def new_state(self, latent_dim: int, seed: int, device: torch.device | str = "cpu") -> ObjectiveState:
@@ -159,17 +177,19 @@ class Objective:
         else:
             surrogate = GRADIENTS[self.gradient].surrogate(samples, bound, log_weight)
         penalties = self._penalties(samples, context)
-        charged = sum(weight * penalties[name] for name, weight in self.penalties.items())
+        charged = sum(weight * penalties[name] for name, weight in self.penalties.items()) + _posterior_charge(samples)
         with torch.no_grad():
             is_value = self.gradient == "reparameterized" and self.bound not in ENCODER_BOUNDS
             objective = surrogate if is_value else bound(log_weight(samples))
             rate = torch.zeros_like(objective) if self.rate == "none" else true_rate(samples)
+            levels = rates_by_level(samples)
         return Loss(
             value=charged - surrogate.mean(),
             objective=(objective - charged).detach(),
             distortion=-samples.log_likelihood.detach().mean(dim=0),
             rate=rate,
             penalties={name: value.detach() for name, value in (penalties | self._logged(context)).items()},
+            levels=levels,
         )
 
     def watched(self, validation: MeanTerms) -> float:
@@ -226,7 +246,16 @@ class Objective:
         """The objective for a posterior and prior, with rate 'auto' replaced; ConfigError if it does not fit them."""
         self.check_posterior(families.posterior_name)
         refuse_unfit_families(self, families)
-        return self.resolved(families.posterior_name, families.has_closed_form_kl)
+        found = self.resolved(families.posterior_name, families.has_closed_form_kl)
+        if families.has_classifier and not self.classification_weight:
+            return replace(found, classification_weight=STANDARD_CLASSIFICATION_WEIGHT)
+        return found
+
+    def bound_of_rows(self, samples: PosteriorSamples, rate_scale: Scale = 1.0) -> Float[Tensor, " row"]:
+        """The bound of each row of a batch with its gradient, in nats, for objectives without penalties."""
+        charge = self._charge(None)
+        log_weight = samples.log_likelihood - self.rate_weight * charge(samples, rate_scale)
+        return BOUNDS[self.bound](log_weight, **self.bound_options)
 
     def resolved(self, posterior: str, has_closed_form: bool) -> "Objective":
         """The objective with rate 'auto' replaced, depending on whether the model's KL has a closed form.
@@ -255,6 +284,12 @@ class Objective:
                     "set model.posterior=point-mass, or another rate"
                 )
             raise ConfigError(f"model.posterior {posterior!r} does not fit objective.rate {self.rate!r}: {reason}.")
+
+
+def _posterior_charge(samples: PosteriorSamples) -> Tensor | float:
+    """What training charges for posteriors beside their rate, in nats; mean over the batch."""
+    charges = [group.posterior.training_charge for group in samples.groups]
+    return sum(charge.mean() for charge in charges if charge is not None)
 
 
 def _check_penalties(penalties: dict[str, float], options: dict[str, dict[str, Option]]) -> None:

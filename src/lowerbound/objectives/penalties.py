@@ -79,7 +79,7 @@ def total_correlation(samples: PosteriorSamples, context: PenaltyContext) -> Flo
 
     Needs a posterior of independent latents, whose log-density is a sum over latents (ConfigError).
     """
-    (group,) = samples.groups
+    group = samples.joint
     return total_correlation_of(samples.z[0], group.posterior, context.num_examples)
 
 
@@ -109,13 +109,13 @@ def dip_ii(
 
     Source: as for `dip_i`, DIP-VAE-II.
     """
-    (group,) = samples.groups
+    group = samples.joint
     return _distance_from_identity(_covariance_of_means(samples) + group.posterior.covariance.mean(0), diagonal)
 
 
 def _covariance_of_means(samples: PosteriorSamples) -> Float[Tensor, "latent latent"]:
     """The covariance over the batch, divided by the number of examples as in the authors' definition."""
-    (group,) = samples.groups
+    group = samples.joint
     mean = group.posterior.mean
     centred = mean - mean.mean(0)
     return centred.mT @ centred / len(mean)

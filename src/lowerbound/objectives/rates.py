@@ -16,6 +16,7 @@ from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.ranges import Range
 from lowerbound.objectives.state import StatePart
 from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.hierarchy import has_kl_by_level
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
 from lowerbound.probability.samples import PosteriorSamples
 
@@ -27,7 +28,7 @@ CAPACITY = "The rate C that is aimed at, in nats."
 
 def auto(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
     """The closed form if posterior and prior have one, else the Monte Carlo estimate."""
-    return (analytic if samples.has_closed_form_kl else monte_carlo)(samples, scale)
+    return scale * samples.rate
 
 
 def analytic(samples: PosteriorSamples, scale: Scale = 1.0) -> Float[Tensor, "sample batch"]:
@@ -59,20 +60,22 @@ def free_bits(
 ) -> Float[Tensor, "sample batch"]:
     """sum_d max(nats, KL_d), with KL_d the mean over the batch of latent d's: below `nats` it has no gradient.
 
+    With several levels KL_d is given the draws of the levels above, and also a mean over draws.
+
     Needs a KL that is a sum over latents (ConfigError otherwise: use 'free-bits-total').
 
     Source: Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", arXiv:1606.04934,
     with every latent as a group.
     """
-    for group in samples.groups:
-        check_is_sum_over_latents(group.posterior, group.prior)
-    of_latents = [elementwise_kl(group.posterior, group.prior).mean(0) for group in samples.groups]
+    check_is_sum_over_latents(samples.joint.posterior, samples.joint.prior)
+    by_latent = [elementwise_kl(group.posterior, group.prior) for group in samples.groups]
+    of_latents = [divergence.flatten(0, -2).mean(0) for divergence in by_latent]
     return scale * _same_for_all(samples, torch.cat(of_latents).clamp(min=nats).sum())
 
 
 def check_is_sum_over_latents(posterior: Distribution, prior: Distribution, in_words: str = "") -> None:
     """ConfigError if KL(q || p), of families called `in_words`, is not a sum over latents, as 'free-bits' needs."""
-    if not has_elementwise_kl(posterior, prior):
+    if not (has_elementwise_kl(posterior, prior) or has_kl_by_level(posterior, prior)):
         pair = in_words or f"{type(posterior).__name__} and {type(prior).__name__}"
         raise ConfigError(
             f"objective.rate 'free-bits' needs a KL that is a sum over latents, which {pair} do not have; use rate "
@@ -88,6 +91,20 @@ def free_bits_total(
 ) -> Float[Tensor, "sample batch"]:
     """max(nats, KL), with KL the mean over the batch: as 'free-bits', with all latents as one group."""
     return scale * _same_for_all(samples, auto(samples).mean().clamp(min=nats))
+
+
+def free_bits_level(
+    samples: PosteriorSamples,
+    scale: Scale = 1.0,
+    *,
+    nats: Annotated[float, Range(0), "Nats of each level's rate that are free."] = 2.0,
+) -> Float[Tensor, "sample batch"]:
+    """Σ_l max(nats, KL_l), with KL_l the mean over the batch of level l's: as 'free-bits', with a group for each level.
+
+    For a model without levels it is 'free-bits-total'.
+    """
+    of_levels = torch.stack([rate.mean() for rate in samples.rates])
+    return scale * _same_for_all(samples, of_levels.clamp(min=nats).sum())
 
 
 def capacity(
@@ -167,7 +184,14 @@ def described(name: str) -> str:
 
 def true_rate(samples: PosteriorSamples) -> Float[Tensor, " batch"]:
     """KL(q || p) per example for reports: in closed form if there is one, else the mean over draws."""
-    return auto(samples).mean(dim=0).detach()
+    return samples.rate.mean(dim=0).detach()
+
+
+def rates_by_level(samples: PosteriorSamples) -> tuple[Float[Tensor, " batch"], ...]:
+    """The rate of each level of a hierarchical model per example, as in `true_rate`; empty for any other."""
+    if not samples.has_levels:
+        return ()
+    return tuple(rate.mean(dim=0).detach() for rate in samples.rates)
 
 
 def _same_for_all(samples: PosteriorSamples, value: Float[Tensor, ""]) -> Float[Tensor, "sample batch"]:
@@ -183,6 +207,7 @@ RATES: dict[str, Rate | type[StatePart]] = {
     **PLAIN,
     "free-bits": free_bits,
     "free-bits-total": free_bits_total,
+    "free-bits-level": free_bits_level,
     "capacity": capacity,
     "capacity-per-example": capacity_per_example,
     "geco": Geco,
@@ -194,11 +219,12 @@ IN_WORDS = {
     "none": "none, a plain autoencoder",
     "free-bits": "KL divergence of each latent, free below objective.rate_options.nats (mean over the batch)",
     "free-bits-total": "KL divergence, free below objective.rate_options.nats (mean over the batch)",
+    "free-bits-level": "KL divergence of each level, free below objective.rate_options.nats (mean over the batch)",
     "capacity": "distance of the KL divergence from objective.rate_options.nats (mean over the batch)",
     "capacity-per-example": "distance of every example's KL divergence from objective.rate_options.nats",
     "geco": "KL divergence, divided by a multiplier that learns to reach objective.rate_options.distortion",
 }
 """The rates as printed when a training starts; 'auto' is one of the others by then."""
 
-OF_BATCH = ("free-bits", "free-bits-total", "capacity", "geco")
+OF_BATCH = ("free-bits", "free-bits-total", "free-bits-level", "capacity", "geco")
 """Rates that depend on a mean over the batch."""

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lowerbound.foundation.seeding import Chance
 from lowerbound.models.vae import VAE
-from lowerbound.objectives.rates import auto
 from lowerbound.probability.distributions import Distribution, Draws
 from lowerbound.probability.samples import PosteriorSamples
 
@@ -27,6 +26,7 @@ class Terms:
 
     log_likelihood: Float[Tensor, "draw batch"]  # log p(x|z)
     rate_of_draw: Float[Tensor, "draw batch"]  # the same for all draws if it has a closed form; 0 for a point mass
+    rate_of_levels: Float[Tensor, "level draw batch"]  # of each level, whose sum is the rate; no level if there is one
 
     @property
     def distortion(self) -> Float[Tensor, " batch"]:
@@ -37,6 +37,11 @@ class Terms:
     def rate(self) -> Float[Tensor, " batch"]:
         """KL(q(z|x) || p(z)): in closed form if there is one, else the mean over draws."""
         return self.rate_of_draw.mean(0)
+
+    @property
+    def rates_by_level(self) -> Float[Tensor, "batch level"]:
+        """The rate of each level: KL(q(z_l) || p(z_l)) given the levels above if inference is top-down."""
+        return self.rate_of_levels.mean(1).T
 
     @property
     def elbo(self) -> Float[Tensor, " batch"]:
@@ -66,11 +71,13 @@ def terms_of_draws(
     decode: Decode,
 ) -> Terms:
     """Terms at given draws, which are decoded one at a time, so that memory does not grow with their number."""
-    log_likelihoods, rates = [], []
+    log_likelihoods, rates, of_levels = [], [], []
     prior: Distribution = model.prior()
     for one in draws:
         log_likelihood = decode(one.value).log_prob(x)
         log_likelihoods.append(log_likelihood)
         samples = PosteriorSamples.of_one_group(one[None], log_likelihood[None], posterior, prior)
-        rates.append(torch.zeros_like(log_likelihood) if model.is_deterministic else auto(samples)[0])
-    return Terms(torch.stack(log_likelihoods), torch.stack(rates))
+        rates.append(torch.zeros_like(log_likelihood) if model.is_deterministic else samples.rate[0])
+        levels = [rate[0] for rate in samples.rates] if samples.has_levels else []
+        of_levels.append(torch.stack(levels) if levels else log_likelihood.new_zeros(0, *log_likelihood.shape))
+    return Terms(torch.stack(log_likelihoods), torch.stack(rates), torch.stack(of_levels, dim=1))

@@ -20,7 +20,7 @@ def two_bounds(
     sum_k a_k d log p(x, z_k), and the posterior's parameters sum_k b_k d log w_k. One pass through the decoder serves
     both: what comes back to z_k is multiplied by b_k / a_k, since it is linear in the weight of its draw.
     """
-    (group,) = samples.groups
+    group = samples.joint
     # As a function of z: a density that was computed with the draw would not pass through it.
     log_posterior = group.posterior.log_prob(group.z)
     log_weight = samples.log_likelihood - rate_weight * (log_posterior - samples.log_prior)
