@@ -82,7 +82,7 @@ def test_factors_of_images_are_found_by_file_name(tmp_path):
     assert splits.test.factors.names == ("shape", "size")
     assert by_example(splits) == expected()
     short = write_csv(tmp_path / "g.csv", {"file": ["00.png"], "size": [1]})
-    with pytest.raises(DataError, match=r"g.csv has no row for 01.png; give the factors of every image"):
+    with pytest.raises(DataError, match=r"g.csv has no row for 01.png; give one for every image"):
         load(DataConfig(source=str(tmp_path / "images"), factors=(str(short),)))
 
 
@@ -113,7 +113,9 @@ def test_rows_that_are_skipped_take_their_factors_with_them(tmp_path):
 
 def test_many_numbers_are_divided_into_intervals_and_levels_are_in_order():
     numbers = np.random.default_rng(0).uniform(0, 1, 500)
-    factors, notes = encode_factors("x", {"angle": numbers.tolist(), "size": [10, 9, 10.0, "2", True][:4] * 125})
+    factors, notes = encode_factors(
+        "x", {"angle": numbers.tolist(), "size": [10, 9, 10.0, "2", True][:4] * 125}, range(500)
+    )
     assert notes == ("factor 'angle': 500 different numbers, divided into 20 intervals",)
     counts, _ = np.histogram(numbers, 20)
     assert np.bincount(factors.codes[:, 0]).tolist() == counts.tolist()
@@ -138,7 +140,7 @@ def test_factors_that_do_not_fit_are_refused_in_a_line(factors, message):
 
 def test_texts_that_are_all_different_are_no_factor():
     with pytest.raises(DataError, match="has 101 different texts as factor 'id', but the limit is 100"):
-        encode_factors("x", {"id": [f"row {row}" for row in range(101)]})
+        encode_factors("x", {"id": [f"row {row}" for row in range(101)]}, range(101))
 
 
 def test_what_data_factors_accepts_is_said(tmp_path):

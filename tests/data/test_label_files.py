@@ -102,7 +102,7 @@ def test_a_table_at_the_top_names_images_of_all_splits(tmp_path):
 @pytest.mark.parametrize(
     ("names", "rows", "reason"),
     [
-        (["a.png", "b.png"], "a,x", "has no label for 1 of 2 images, such as b.png"),
+        (["a.png", "b.png"], "a,x", "has no label for 1 of 2 images, such as b.png; add rows, with an empty label"),
         (
             ["p/1.png", "q/1.png"],
             "p/1,x\n1,y",

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from lowerbound.data.array_schema import OVERSHOOT, SIGNED, check_type
-from lowerbound.data.examples import Collection, Examples, Labels
+from lowerbound.data.examples import Collection, Examples, Given, Labels
 from lowerbound.data.factors import encode_factors
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import format_shape, printable, refuse_mismatch
@@ -27,24 +27,27 @@ FULL_RANGES: tuple[Range, ...] = (UNSCALED, SIGNED, (0.0, 255.0))
 DIVIDED = "looks like pixels divided by {high:g}: pass {dtype} from 0 to {high:g}, or multiply by {high:g}"
 
 
-def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The examples of an array in the form of `schema`; DataError with the position of what does not fit."""
+def conform_array(raw: RawArray, schema: Schema, skip_broken: bool = False, given: Given | None = None) -> Collection:
+    """The examples of an array in the form of `schema`; DataError with the position of what does not fit.
+
+    `given` has the context of each example, for a conditional model.
+    """
+    given = given or Given()
     stored, problems = fitting(raw, schema, skip_broken)
+    problems = {**given.problems, **problems}
+    if given.problems and not skip_broken:
+        raise SchemaError(f"{next(iter(given.problems.values()))}.")
     kept = np.setdiff1d(np.arange(len(stored)), list(problems))
     if problems and not len(kept):
         refuse_all(next(iter(problems.values())))
     examples = as_examples(stored[kept] if problems else stored, schema)
     labels = None if raw.labels is None else [raw.labels[index] for index in kept]
     positions, names = encode_labels(labels) if labels is not None else (None, ())
-    factors, notes = (
-        (None, ())
-        if raw.factors is None
-        else encode_factors(raw.place, {name: [cells[index] for index in kept] for name, cells in raw.factors.items()})
-    )
+    factors, notes = encode_factors(raw.place, raw.factors, kept.tolist(), schema.conditions)
     ids = raw.ids or (tuple(map(str, range(len(stored)))) if problems else ())
     num_learned = len(stored) - raw.num_validation - raw.num_test
     return Collection(
-        replace(examples, labels=positions, factors=factors),
+        replace(examples, labels=positions, factors=factors, context=given.of(kept)),
         names,
         ids=tuple(ids[index] for index in kept) if ids else (),
         skipped=(*raw.skipped, *problems.values()),

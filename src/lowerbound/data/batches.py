@@ -7,7 +7,7 @@ it. One of several ranks takes its rows of every batch; order and draws are thos
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ class Batch:
     x: Float[Tensor, "batch *event"]  # images as N x C x H x W floats in [0, 1]
     context: Shaped[Tensor, "batch *covariate"] | None = None  # labels, or covariates
     rows: Rows | None = None  # which these are of a batch that several ranks share; None for a whole batch
+    labelled: "Batch | None" = None  # more examples, with labels, that train a classifier alone
 
     def empty_like(self) -> "Batch":
         """Memory for a batch of these shapes."""
@@ -45,7 +46,8 @@ class Batch:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
         """On a device; `dtype` is that of the examples."""
         x = self.x.to(device, dtype)
-        return Batch(x, None if self.context is None else self.context.to(device), self.rows)
+        labelled = None if self.labelled is None else self.labelled.to(device, dtype)
+        return Batch(x, None if self.context is None else self.context.to(device), self.rows, labelled)
 
     def split(self, size: int) -> list["Batch"]:
         """Batches of at most `size` examples."""
@@ -58,8 +60,14 @@ class Batches:
     """The minibatches of one split, or the rows of each that are one rank's share."""
 
     def __init__(
-        self, examples: Examples, batch_size: int, device: torch.device | str = "cpu", share: Share = WHOLE
+        self,
+        examples: Examples,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        share: Share = WHOLE,
+        num_labelled: int = 0,
     ) -> None:
+        """`num_labelled` is the number of labelled examples that come with each batch of `shuffled`."""
         self.is_image, self.device = examples.layout == "image", torch.device(device)
         self.min_value, self.max_value = examples.range
         self.is_redrawn = examples.is_redrawn
@@ -69,7 +77,10 @@ class Batches:
             self.packed: PackedRows | None = examples.stored.rows
         else:
             self.packed = None
-            self.values, self.context = self._tensors(examples.stored, examples.labels)
+            self.values, self.context = self._tensors(examples.stored, examples.given)
+        self.num_labelled = num_labelled
+        if num_labelled:
+            self.labelled_places = torch.from_numpy(examples.known_places).to(self.device)
 
     def __len__(self) -> int:
         return math.ceil(self.num_examples / self.batch_size)
@@ -82,7 +93,9 @@ class Batches:
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from index `start`; the last may be short."""
         for batch, content in enumerate(self._shuffled(seed, epoch, start), start):
-            yield self._batch(content, batch, seed, f"{epoch}/{batch}")
+            place = f"{epoch}/{batch}"
+            found = self._batch(content, batch, seed, place)
+            yield replace(found, labelled=self._labelled(seed, place)) if self.num_labelled else found
 
     def __iter__(self) -> Iterator[Batch]:
         """Every image once, in the split's own order."""
@@ -105,6 +118,13 @@ class Batches:
             return
         for batch in range(max(1, len(self))):  # one empty batch if there are no examples
             yield self._chosen(self._places(batch))
+
+    def _labelled(self, seed: int, place: str) -> Batch:
+        """Labelled examples, drawn without replacement by a stream for each batch, in their own binarisation."""
+        chance = generator(seed, f"labelled/{place}")
+        chosen = torch.randperm(len(self.labelled_places), generator=chance)[: self.num_labelled]
+        values, context = self._chosen(self.labelled_places[chosen.to(self.device)])
+        return Batch(self._scaled(values, WHOLE.rows(len(values)), seed, f"labelled/{place}"), context)
 
     def _rows(self, batch: int) -> Rows:
         return self.share.rows(max(0, min(self.batch_size, self.num_examples - batch * self.batch_size)))
@@ -176,6 +196,11 @@ def deviation_of(examples: Examples) -> Float[Tensor, " *event"]:
 
 def _known_statistics(examples: Examples) -> Statistics | None:
     return examples.stored.statistics if isinstance(examples.stored, PackedValues) else None
+
+
+def context_of_all(examples: Examples, device: torch.device | str = "cpu") -> Shaped[Tensor, "n *covariate"] | None:
+    """The context of all examples, or their labels; None if they have neither."""
+    return None if examples.given is None else torch.tensor(np.asarray(examples.given), device=device)
 
 
 def one_batch(examples: Examples) -> Batch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int64, Integer, UInt8
+from jaxtyping import Bool, Float32, Int64, Integer, UInt8
 
 from lowerbound.data.factors import Factors
 from lowerbound.data.packed_rows import PackedLabels, PackedValues
@@ -17,6 +17,7 @@ from lowerbound.foundation.schema import Column, Layout, Range, Schema, Support
 
 Values = UInt8[np.ndarray, "example *event"] | Float32[np.ndarray, "example *event"]
 Labels = Int64[np.ndarray, " example"]
+Context = Float32[np.ndarray, "example condition"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class Examples:
     columns: tuple[Column, ...] = ()  # of a table
     min_value: float = 0.0  # what the model sees as 0
     factors: Factors | None = None  # known factors of variation, of examples in memory
+    context: Context | None = None  # the conditions of a conditional model, in the order of the schema, in memory
+    inferred: Bool[np.ndarray, " example"] | None = None  # whether a classifier inferred the condition; None if none is
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -65,6 +68,30 @@ class Examples:
         return (shape[2], *shape[:2]) if self.layout == "image" else shape
 
     @property
+    def is_given_labels(self) -> bool:
+        """Whether the context is the label of each example, and nothing else."""
+        if self.context is None or self.labels is None or self.context.shape[1] != 1:
+            return False
+        return np.array_equal(self.context[:, 0], np.asarray(self.labels))
+
+    @property
+    def given(self) -> Context | Labels | PackedLabels | None:
+        """What networks that take a context are given: the conditions, or else the labels; None without either."""
+        return self.labels if self.context is None else self.context
+
+    @property
+    def known_places(self) -> Int64[np.ndarray, " place"]:
+        """The places of examples whose condition, the only one, came with the data: neither missing nor inferred."""
+        assert self.context is not None
+        is_known = ~np.isnan(self.context[:, 0])
+        return np.flatnonzero(is_known if self.inferred is None else is_known & ~self.inferred)
+
+    @property
+    def has_missing_context(self) -> bool:
+        """Whether some example lacks a condition, which a classifier has to infer."""
+        return self.context is not None and bool(np.isnan(self.context).any())
+
+    @property
     def range(self) -> Range:
         """The stored values that the model sees as 0 and 1."""
         return self.min_value, self.max_value
@@ -90,7 +117,10 @@ class Examples:
             return replace(self, stored=values, labels=labels)
         labels = None if self.labels is None else self.labels[indices]
         factors = None if self.factors is None else self.factors.subset(indices)
-        return replace(self, stored=np.asarray(self.stored[indices]), labels=labels, factors=factors)
+        context = None if self.context is None else self.context[indices]
+        inferred = None if self.inferred is None else self.inferred[indices]
+        stored = np.asarray(self.stored[indices])
+        return replace(self, stored=stored, labels=labels, factors=factors, context=context, inferred=inferred)
 
     def slice(self, start: int, stop: int) -> "Examples":
         """The examples from `start` to `stop`, in memory."""
@@ -119,6 +149,18 @@ class Examples:
         if self.is_on_disk:
             return self.first(most)
         return self.subset(evenly_spaced(len(self), most))
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The context of each row that is read, and the reason for each row that has none."""
+
+    context: Context | None = None  # None for a model that is not conditional
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+    def of(self, rows: Integer[np.ndarray, " row"] | None = None) -> Context | None:
+        """The context of some rows, by default of all."""
+        return self.context if self.context is None or rows is None else self.context[rows]
 
 
 def evenly_spaced(number: int, most: int) -> Int64[np.ndarray, " chosen"]:

@@ -3,8 +3,8 @@
 Factors come as columns with a cell for each example: numbers, texts or booleans, none of them missing.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64, Int64, Integer
 
 from lowerbound.data.number_parsing import parse_plain_number
 from lowerbound.data.reading import refuse
+from lowerbound.foundation.schema import Column
 from lowerbound.foundation.text import pluralise
 
 MAX_LEVELS = 100
@@ -29,40 +30,72 @@ class Factors:
     names: tuple[str, ...]
     levels: tuple[tuple[str | float, ...], ...]  # the values of each factor; a code is a position among them
     codes: Int64[np.ndarray, "example factor"]
+    numbers: Mapping[str, Float64[np.ndarray, " example"]] = field(default_factory=dict)  # before they were divided
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def subset(self, indices: Integer[np.ndarray, " index"] | Bool[np.ndarray, " example"]) -> "Factors":
         """The factors of the examples at `indices`, in that order."""
-        return replace(self, codes=self.codes[indices])
+        numbers = {name: of_factor[indices] for name, of_factor in self.numbers.items()}
+        return replace(self, codes=self.codes[indices], numbers=numbers)
+
+    def cells(self, name: str) -> list[str | float]:
+        """The values of a factor as they were given."""
+        if name in self.numbers:
+            return self.numbers[name].tolist()
+        index = self.names.index(name)
+        return [self.levels[index][code] for code in self.codes[:, index]]
+
+    def without(self, names: Collection[str]) -> "Factors | None":
+        """The other factors; None if there are none."""
+        kept = [index for index, name in enumerate(self.names) if name not in names]
+        if not kept:
+            return None
+        return Factors(
+            tuple(self.names[index] for index in kept),
+            tuple(self.levels[index] for index in kept),
+            self.codes[:, kept],
+            {name: numbers for name, numbers in self.numbers.items() if name not in names},
+        )
 
 
-def encode_factors(place: str, columns: Mapping[str, Cells]) -> tuple[Factors, tuple[str, ...]]:
-    """Factors of columns of equal length, and notes on numbers that were divided into intervals.
+def encode_factors(
+    place: str, given: Mapping[str, Cells] | None, rows: Sequence[int], conditions: Sequence[Column] = ()
+) -> tuple[Factors | None, tuple[str, ...]]:
+    """Factors of some rows of columns, and notes on numbers that were divided into intervals.
+
+    None if there are none but those that a model is conditional on.
 
     DataError for a missing cell, for values that are neither numbers nor texts, and for texts with too many levels.
     """
+    left_out = {column.name for column in conditions}
+    columns = {name: [cells[row] for row in rows] for name, cells in (given or {}).items() if name not in left_out}
+    if not columns:
+        return None, ()
     found = [_values(place, name, cells) for name, cells in columns.items()]
     levels = [sorted(set(values)) for values, _ in found]
     positions = [{value: at for at, value in enumerate(different)} for different in levels]
     codes = [[position[value] for value in values] for position, (values, _) in zip(positions, found, strict=True)]
-    factors = Factors(tuple(columns), tuple(map(tuple, levels)), np.array(codes, np.int64).T)
-    return factors, tuple(note for _, note in found if note)
+    divided = {name: numbers for name, (_, numbers) in zip(columns, found, strict=True) if numbers is not None}
+    notes = tuple(
+        f"factor {name!r}: {len(np.unique(numbers)):,} different numbers, divided into {NUM_BINS} intervals"
+        for name, numbers in divided.items()
+    )
+    return Factors(tuple(columns), tuple(map(tuple, levels)), np.array(codes, np.int64).T, divided), notes
 
 
-def _values(place: str, name: str, cells: Cells) -> tuple[list[Any], str]:
-    """Numbers, where all cells are, or texts; and a note on numbers that were divided into intervals."""
+def _values(place: str, name: str, cells: Cells) -> tuple[list[Any], Float64[np.ndarray, " example"] | None]:
+    """Numbers, where all cells are, or texts; and the numbers themselves, if they were divided into intervals."""
     texts = _texts(place, name, cells)
     numbers = [number for text in texts if (number := parse_plain_number(text)) is not None]
     values: list[Any] = numbers if len(numbers) == len(texts) else texts
     if (number := len(set(values))) <= MAX_LEVELS:
-        return values, ""
+        return values, None
     if values is texts:
         came = f"has {number:,} different texts as factor {name!r}"
         refuse(place, f"{came}, but the limit is {MAX_LEVELS}; give numbers, or fewer categories")
-    note = f"factor {name!r}: {number:,} different numbers, divided into {NUM_BINS} intervals"
-    return _in_intervals(np.array(numbers)), note
+    return _in_intervals(np.array(numbers)), np.array(numbers)
 
 
 def _texts(place: str, name: str, cells: Cells) -> list[str]:

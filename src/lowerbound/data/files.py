@@ -8,13 +8,15 @@ IDX                     images, with or without .gz
 hf:NAME, .arrow         data sets of Hugging Face's library, and folders saved by it: see hugging_face.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lowerbound.data import arrays, hugging_face
 from lowerbound.data.array_examples import conform_array
 from lowerbound.data.array_schema import infer_schema, notes_on_files, rows_of_array
+from lowerbound.data.conditions import given_in_array, given_in_table
 from lowerbound.data.examples import Collection
 from lowerbound.data.factor_columns import with_factors_of_file
 from lowerbound.data.folders import read_folder, read_zip
@@ -52,6 +54,7 @@ class ReadingOptions:
     skip_broken: bool = False  # skip what cannot be read, and list it
     limit: Limit = STANDARD_LIMIT  # on memory
     schema: Schema | None = None  # of the run that the file is read for; None to infer one, for training
+    given: Mapping[str, Any] = field(default_factory=dict)  # values of conditions, in place of those of the data
 
 
 def options_for_schema(options: ReadingOptions, schema: Schema) -> ReadingOptions:
@@ -59,6 +62,7 @@ def options_for_schema(options: ReadingOptions, schema: Schema) -> ReadingOption
     images = options.images
     if schema.layout == "image":
         images = replace(image_options(schema), skip_broken=images.skip_broken, limit=images.limit)
+    images = replace(images, partly_labelled=schema.infers)
     tables = replace(options.tables, separator=schema.separator)
     return replace(options, images=images, tables=tables, schema=schema)
 
@@ -71,7 +75,7 @@ def read(path: Path, options: ReadingOptions | None = None) -> Collection:
     options = with_limits(options or ReadingOptions())
     raw = read_raw(path, options)
     if options.factors:
-        raw = with_factors_of_file(raw, options.factors, TABLES)
+        raw = with_factors_of_file(raw, options.factors)
     return to_collection(raw, options)
 
 
@@ -92,7 +96,7 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
             if schema is None:
                 found = infer_table(raw, options.tables)
                 schema, raw = found.schema, replace(raw, notes=(*raw.notes, *found.notes))
-            return conform_table(raw, schema, options.skip_broken)
+            return conform_table(raw, schema, options.skip_broken, given_in_table(raw, schema, options.given))
         if schema is not None and len(schema.shape) != 1:
             refuse_mismatch(
                 raw.place,
@@ -101,7 +105,8 @@ def to_collection(raw: RawArray | RawTable, options: ReadingOptions) -> Collecti
         raw = table_to_array(raw, options.tables)
     if schema is not None:
         as_files_are = schema.layout == "image" and raw.is_from_images
-        return conform_array(fitted(raw, schema) if as_files_are else raw, schema, options.skip_broken)
+        raw = fitted(raw, schema) if as_files_are else raw
+        return conform_array(raw, schema, options.skip_broken, given_in_array(raw, schema, options.given))
     inferred = infer_schema(rows_of_array(raw), options.layout, options.range, options.skip_broken)
     collection = conform_array(raw, inferred.schema, options.skip_broken)
     of_files: tuple[str, ...] = ()

@@ -71,10 +71,10 @@ class Listed:
 
 def read_folder(folder: Path, options: ImageOptions, labels: str = "") -> RawArray:
     """The images below `folder`, in the order of their paths; labels from the CSV `labels` if given."""
-    return _read(list_folder(folder, labels), options)
+    return _read(list_folder(folder, labels, options.partly_labelled), options)
 
 
-def list_folder(folder: Path, labels: str = "") -> Listed:
+def list_folder(folder: Path, labels: str = "", partly_labelled: bool = False) -> Listed:
     """The image files below `folder`, with the labels and splits that `read_folder` gives them."""
     listing = Listing()
     with reading(folder, "a folder of images"):
@@ -87,7 +87,7 @@ def list_folder(folder: Path, labels: str = "") -> Listed:
             num_files += 1
             _check_number(folder, num_files)
             listing.add(name, printable(path), partial(open_regular_file, path), _start(path))
-    return _listed(folder, listing, labels)
+    return _listed(folder, listing, labels, partly_labelled)
 
 
 def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
@@ -95,10 +95,10 @@ def read_zip(path: Path, options: ImageOptions, labels: str = "") -> RawArray:
     with reading(path, ARCHIVE), zipfile.ZipFile(path) as archive:
         # Each member may be small, and several may share the same bytes of the file.
         options.limit.check(path, sum(member.file_size for member in archive.infolist()), "unpacks to")
-        return _read(list_zip(path, archive, labels), options)
+        return _read(list_zip(path, archive, labels, options.partly_labelled), options)
 
 
-def list_zip(path: Path, archive: zipfile.ZipFile, labels: str = "") -> Listed:
+def list_zip(path: Path, archive: zipfile.ZipFile, labels: str = "", partly_labelled: bool = False) -> Listed:
     """The images in an open archive, with the labels and splits that `read_zip` gives them."""
     with reading(path, ARCHIVE):
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -109,7 +109,7 @@ def list_zip(path: Path, archive: zipfile.ZipFile, labels: str = "") -> Listed:
             if not any(map(_is_hidden, name.parts)):
                 shown_as = f"{printable(path)}:{printable(member.filename)}"
                 listing.add(name, shown_as, partial(_member, path, archive, member), _member_start(archive, member))
-        return _listed(path, listing, labels)
+        return _listed(path, listing, labels, partly_labelled)
 
 
 def _files(
@@ -186,11 +186,11 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bu
         return BytesIO(file.read(member.file_size + 1))
 
 
-def _listed(source: Path, listing: Listing, labels: str) -> Listed:
+def _listed(source: Path, listing: Listing, labels: str, partly: bool) -> Listed:
     if not listing.images:
         came = f", but {_named(listing.others)}" if listing.others else ""
         refuse(source, f"contains no images{came}; give a folder or zip of {', '.join(FORMATS)} files")
-    entries, notes = _labelled(source, _arranged(source, listing.images), listing, labels)
+    entries, notes = _labelled(source, _arranged(source, listing.images, partly), listing, labels, partly)
     others = (f"not images, skipped: {_named(listing.others)}",) if listing.others else ()
     return Listed(source, entries, notes, others)
 
@@ -224,7 +224,7 @@ class _Arranged:
     splits: tuple[str, ...]  # the split folders in them
 
 
-def _arranged(source: Path, images: list[ImageFile]) -> _Arranged:
+def _arranged(source: Path, images: list[ImageFile], partly: bool) -> _Arranged:
     folders = [entry.name.parts[:-1] for entry in images]
     around = _shared(folders)
     inner = [folder[len(around) :] for folder in folders]
@@ -234,7 +234,7 @@ def _arranged(source: Path, images: list[ImageFile]) -> _Arranged:
         inner = [folder[1:] for folder in inner]
         packed = len(_shared(inner))
         inner = [folder[packed:] for folder in inner]
-    classes = _classes(inner, splits)
+    classes = _classes(inner, splits, partly)
     entries = [
         replace(entry, split=split, label=label) for entry, split, label in zip(images, splits, classes, strict=True)
     ]
@@ -265,10 +265,13 @@ def _split(folder: tuple[str, ...], names: tuple[str, ...]) -> Split:
     return (split_from_name(folder[0]) if names else None) or "train"
 
 
-def _classes(folders: Sequence[tuple[str, ...]], splits: Sequence[Split]) -> list[str | None]:
-    """The class of each image from its folder, or None; a split may have no classes."""
+def _classes(folders: Sequence[tuple[str, ...]], splits: Sequence[Split], partly: bool) -> list[str | None]:
+    """The class of each image from its folder, or None; a split may have no classes, images only if labelled partly."""
     depths = {
-        split: {len(folder) for folder, of in zip(folders, splits, strict=True) if of == split} for split in SPLITS
+        split: {
+            len(folder) for folder, of in zip(folders, splits, strict=True) if of == split and (folder or not partly)
+        }
+        for split in SPLITS
     }
     if any(len(found) > 1 for found in depths.values()) or len(set(folders) - {()}) < 2 or max(map(len, folders)) > 1:
         return [None] * len(folders)
@@ -287,7 +290,7 @@ class _Table:
 
 
 def _labelled(
-    source: Path, arranged: _Arranged, listing: Listing, labels: str
+    source: Path, arranged: _Arranged, listing: Listing, labels: str, partly: bool
 ) -> tuple[list[ImageFile], tuple[str, ...]]:
     """The images with labels from CSVs if there are any, else from folders; and notes."""
     tables, notes = _tables(arranged, listing, labels)
@@ -298,7 +301,7 @@ def _labelled(
         inside = [at for at, entry in enumerate(entries) if entry.name.parts[: len(table.folder)] == table.folder]
         names = [PurePosixPath(*entries[at].name.parts[len(table.folder) :]) for at in inside]
         found = match_labels(table.rows, names, table.folder[-1] if table.folder else source.name.removesuffix(".zip"))
-        _check_complete(table.rows.place, names, found.of)
+        notes = (*notes, *_about_unlabelled(table.rows.place, names, found.of, partly))
         notes = (*notes, *found.notes)
         for position, label in found.of.items():
             entries[inside[position]] = replace(entries[inside[position]], label=label)
@@ -341,14 +344,21 @@ def _content(place: str, open_file: Callable[[], BufferedIOBase]) -> bytes:
     return bytes(content)
 
 
-def _check_complete(place: str, names: Sequence[PurePosixPath], labels: Mapping[int, str | None]) -> None:
+def _about_unlabelled(
+    place: str, names: Sequence[PurePosixPath], labels: Mapping[int, str | None], partly: bool
+) -> tuple[str, ...]:
+    """The note on images without a row; DataError for them unless the images may be labelled partly."""
     absent = [name for at, name in enumerate(names) if at not in labels]
-    if absent:
-        refuse(
-            place,
-            f"has no label for {len(absent):,} of {pluralise(len(names), 'image')}, such as "
-            f"{printable(str(absent[0]))}",
-        )
+    if not absent:
+        return ()
+    such = f"{len(absent):,} of {pluralise(len(names), 'image')}, such as {printable(str(absent[0]))}"
+    if partly:
+        return (f"{place} has no label for {such}",)
+    refuse(
+        place,
+        f"has no label for {such}; add rows, with an empty label for an image that has none (a model with "
+        "model.classifier=true infers labels, and needs no such rows)",
+    )
 
 
 def _without_labels(entries: Sequence[ImageFile]) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class ImageOptions:
     resize: Resize = "crop"
     num_channels: int = 0  # 1 converts to grey, 3 to colour; 0 keeps what the images have in common
     skip_broken: bool = False
+    partly_labelled: bool = False  # images may lack a row in labels.csv, or lie beside the folders of classes
     limit: Limit = STANDARD_LIMIT
 
 

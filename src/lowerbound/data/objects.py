@@ -330,7 +330,7 @@ def _from_pairs(place: str, names: list[str], columns: list[Any]) -> RawTable:
 
 def _labelled(raw: Raw, labels: Any) -> Raw:
     if isinstance(raw, RawArray):
-        return replace(raw, labels=label_texts(raw.place, labels, len(raw.values) if raw.values.ndim else 0))
+        return replace(raw, labels=label_texts(raw.place, labels, raw.num_rows))
     if isinstance(labels, str):
         if labels not in raw.columns:
             refuse(raw.place, f"has no column {labels!r} for labels; it has {', '.join(map(repr, raw.columns))}")

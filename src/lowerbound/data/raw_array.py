@@ -28,6 +28,11 @@ class RawArray:
     white: float = 0.0  # the white level of image files: 255 or 65535; 0 if there is no full scale
     numbers: Int64[np.ndarray, " example"] | None = None  # in the whole data, where these examples are a part of it
 
+    @property
+    def num_rows(self) -> int:
+        """Number of examples; 0 for a single number, which is refused later."""
+        return len(self.values) if self.values.ndim else 0
+
     def element(self, index: int, position: Sequence[int]) -> str:
         """One number of one example with its position, for messages."""
         name = self.ids[index] if self.ids else f"example {index if self.numbers is None else self.numbers[index]}"

@@ -48,7 +48,7 @@ def open_rows(path: Path, options: ReadingOptions, sources: Sources, workers: in
     if is_dataset:
         return hugging_face.dataset_rows(path, options.images, options.tables, workers)
     if is_folder:
-        listed = list_folder(path, options.labels)
+        listed = list_folder(path, options.labels, options.images.partly_labelled)
         files = [path / entry.name for entry in listed.entries]
         return rows_of_files(listed_rows(listed, options.images, workers), files, path)
     rows = _of_file(path, options, sources, workers) if is_file else None
@@ -66,7 +66,9 @@ def _of_file(path: Path, options: ReadingOptions, sources: Sources, workers: int
     if suffix == ".zip":
         with reading(path, ARCHIVE):
             archive = sources.stack.enter_context(zipfile.ZipFile(path))
-        return listed_rows(list_zip(path, archive, options.labels), options.images, workers)
+        return listed_rows(
+            list_zip(path, archive, options.labels, options.images.partly_labelled), options.images, workers
+        )
     if options.labels or suffix in TABLES:
         return None
     if suffix in FILES:

@@ -61,8 +61,10 @@ class Source:
     uses_data_dir: bool = True  # whether it reads files of data_dir
 
 
-def load(config: DataConfig, schema: Schema | None = None) -> Splits:
+def load(config: DataConfig, schema: Schema | None = None, partly_labelled: bool = False) -> Splits:
     """The splits of a named source, or of a file or folder, which is read by `schema` if given.
+
+    Images of a folder that is `partly_labelled` may lack a label, which a classifier then infers.
 
     A named source takes precedence over a file of that name: write ./digits for a folder called digits. Raises
     UnknownName for an unknown source, DataError for missing or damaged data, ConfigError for an invalid setting.
@@ -86,19 +88,19 @@ def load(config: DataConfig, schema: Schema | None = None) -> Splits:
     if is_packed(location := Location(config.source)):
         return load_packed(location, config)
     if is_remote(config.source):
-        return _load_remote(config, schema)
+        return _load_remote(config, schema, partly_labelled)
     path = existing_path(config.source)
-    pool = pool_with_default_splits(printable(path), _read(path, config, schema), config.split_seed)
+    pool = pool_with_default_splits(printable(path), _read(path, config, schema, partly_labelled), config.split_seed)
     # Reports contain no paths of this machine.
     return split_pool(
         pool, printable(path.resolve().name), printable(path.name if path.is_absolute() else path), config
     )
 
 
-def _load_remote(config: DataConfig, schema: Schema | None) -> Splits:
+def _load_remote(config: DataConfig, schema: Schema | None, partly_labelled: bool) -> Splits:
     """The splits of a file or folder far away, which is copied for as long as it is read."""
     with copied(config.source, limit_from_setting(config.max_gib)) as copy:
-        splits = load(replace(config, source=str(copy.path)), schema)
+        splits = load(replace(config, source=str(copy.path)), schema, partly_labelled)
     return copy.renamed(splits, source=printable(copy.url))
 
 
@@ -121,7 +123,7 @@ def _load_named(name: str, config: DataConfig) -> Splits:
     return splits
 
 
-def collect(config: DataConfig) -> Collection:
+def collect(config: DataConfig, partly_labelled: bool = False) -> Collection:
     """All examples of a file or folder, or the training examples of a named source, read as by `load`."""
     if config.source in SOURCES or is_packed(Location(config.source)):
         splits = load(config)
@@ -131,9 +133,9 @@ def collect(config: DataConfig) -> Collection:
         return Collection(train, splits.label_names, schema=splits.schema, notes=notes)
     check_config(config)
     if not is_remote(config.source):
-        return _read(existing_path(config.source), config)
+        return _read(existing_path(config.source), config, partly_labelled=partly_labelled)
     with copied(config.source, limit_from_setting(config.max_gib)) as copy:
-        found = _read(copy.path, config)
+        found = _read(copy.path, config, partly_labelled=partly_labelled)
     return copy.renamed(found, place=printable(copy.url))
 
 
@@ -254,8 +256,9 @@ def existing_path(source: str) -> Path:
     raise DataError(f"{printable(source)} is not a readable file or folder, nor one of {', '.join(SOURCES)}.")
 
 
-def _read(path: Path, config: DataConfig, schema: Schema | None = None) -> Collection:
+def _read(path: Path, config: DataConfig, schema: Schema | None = None, partly_labelled: bool = False) -> Collection:
     options = reading_options(config)
+    options = replace(options, images=replace(options.images, partly_labelled=partly_labelled))
     if schema is not None:
         options = options_for_schema(options, schema)
     collection = read(path, options)

@@ -46,6 +46,11 @@ class DataConfig:
     num_held_out: int = setting(
         0, "Number of training examples that are held out; 0 is the source's own number.", at_least=0
     )
+    num_labelled: int = setting(
+        0,
+        "Training examples that keep their label, the same number of each, for a model with a classifier; 0 keeps all.",
+        at_least=0,
+    )
     binarisation: Binarisation = setting(
         "none", "Binary pixels are drawn from grey ones: once (static), or on every pass (dynamic)."
     )
@@ -325,6 +330,9 @@ def checksum(parts: Sequence[Examples]) -> str:
             if array is not None:
                 digest.update(f"{array.dtype.str}{array.shape};".encode())
                 digest.update(np.ascontiguousarray(array).data)
+        # Labels as the only condition are already part of it: runs with and without them are compared in pairs.
+        if part.context is not None and not part.is_given_labels:
+            digest.update(np.ascontiguousarray(part.context).data)
     return digest.hexdigest()
 
 

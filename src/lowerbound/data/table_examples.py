@@ -5,7 +5,7 @@ refused with its row and column or, with skip_broken, its row is kept without va
 `Collection.unreadable`, so that row numbers stay those of the file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +14,8 @@ from jaxtyping import Float32, Float64
 from lowerbound.data import number_parsing
 from lowerbound.data.array_examples import encode_labels
 from lowerbound.data.decimal_signs import infer_decimal_sign
-from lowerbound.data.examples import Collection, Examples
-from lowerbound.data.factors import Factors, encode_factors
+from lowerbound.data.examples import Collection, Examples, Given
+from lowerbound.data.factors import encode_factors
 from lowerbound.data.known_cells import KnownCells, is_missing, kept_markers, known_cells, lower_case
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.reading import refuse_mismatch
@@ -31,10 +31,15 @@ class Unreadable(Exception):
     """A cell that its column does not accept, with the reason."""
 
 
-def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) -> Collection:
-    """The rows parsed by the schema's columns, found by name; DataError for the first cell that does not fit."""
+def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False, given: Given | None = None) -> Collection:
+    """The rows parsed by the schema's columns, found by name; DataError for the first cell that does not fit.
+
+    `given` has the context of each row, for a conditional model.
+    """
+    given = given or Given()
     names = match_columns(table, schema)
     values, unreadable = parse_cells(table, schema, names)
+    unreadable = {**given.problems, **unreadable}
     reasons = tuple(unreadable[row] for row in sorted(unreadable))
     if reasons and not skip_broken:
         raise SchemaError(f"{reasons[0]}.")
@@ -45,9 +50,12 @@ def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) ->
     labels, label_names = (
         encode_labels([format_label(cell, schema) for cell in label]) if label is not None else (None, ())
     )
-    factors, notes = _factors(table, unreadable)
+    # Those of unreadable rows, which are never used, are those of a readable one.
+    readable = next(row for row in range(table.num_rows) if row not in unreadable)
+    rows = [readable if row in unreadable else row for row in range(table.num_rows)]
+    factors, notes = encode_factors(table.place, table.factors, rows, schema.conditions)
     return Collection(
-        Examples(values, 1.0, labels, layout="table", columns=schema.columns, factors=factors),
+        Examples(values, 1.0, labels, layout="table", columns=schema.columns, factors=factors, context=given.of()),
         label_names,
         skipped=reasons,
         notes=(*table.notes, *_notes(table, schema, names), *notes),
@@ -57,15 +65,6 @@ def conform_table(table: RawTable, schema: Schema, skip_broken: bool = False) ->
         place=table.place,
         unreadable=unreadable,
     )
-
-
-def _factors(table: RawTable, unreadable: Mapping[int, str]) -> tuple[Factors | None, tuple[str, ...]]:
-    """The factors of all rows; those of unreadable rows, which are never used, are those of a readable one."""
-    if table.factors is None:
-        return None, ()
-    readable = next(row for row in range(table.num_rows) if row not in unreadable)
-    rows = [readable if row in unreadable else row for row in range(table.num_rows)]
-    return encode_factors(table.place, {name: [cells[row] for row in rows] for name, cells in table.factors.items()})
 
 
 def match_columns(table: RawTable, schema: Schema) -> list[str]:
@@ -253,7 +252,8 @@ def _are_integers(known: KnownCells) -> bool:
 
 
 def _notes(table: RawTable, schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
-    expected = {*names, *schema.left_out, schema.label, *table.unnamed}
+    given = {column.name for column in schema.conditions}
+    expected = {*names, *given, *schema.left_out, schema.label, *table.unnamed}
     extra = [name for name in table.columns if name not in expected]
     return (f"unknown columns are ignored: {quoted_list(extra)}",) if extra else ()
 
