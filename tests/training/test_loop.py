@@ -132,14 +132,18 @@ def test_geco_reaches_its_distortion_with_a_finite_multiplier(splits):
         {"prior": "vamp", "prior_options": {"num_components": 4}},
         {"prior": "flow", "prior_options": {"hidden": 8}},
         {"posterior": "iaf", "posterior_options": {"hidden": 8, "context": 3}},
+        {"posterior": "vq", "posterior_options": {"num_codes": 4, "code_dim": 1, "least_use": 0.5}},
+        {"levels": (3, 2), "level_hidden": (5,), "hierarchy": "ladder"},
+        {"levels": (3, 2), "level_hidden": (5,), "hierarchy": "residual"},
+        {"levels": (3, 2), "level_hidden": (5,), "hierarchy": "bottom-up"},
     ],
-    ids=["mixture", "vamp", "flow", "iaf"],
+    ids=["mixture", "vamp", "flow", "iaf", "vq", "ladder", "residual", "bottom-up"],
 )
 def test_learned_priors_and_posteriors_are_resumed_to_the_bit(splits, tmp_path, parts):
     whole, killed, resumed = (new_model(**parts) for _ in range(3))
     train(whole, splits)
-    part = "prior" if "prior" in parts else "posterior"
-    before, after = (list(getattr(model, part).parameters()) for model in (killed, whole))
+    part = "posterior" if "posterior" in parts else "prior"
+    before, after = (list(getattr(model, part).state_dict().values()) for model in (killed, whole))
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     for record in training_steps(killed, splits, Objective(), CONFIG, checkpoints=tmp_path):
         if record.step == 9:

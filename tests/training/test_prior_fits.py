@@ -1,5 +1,7 @@
 """Priors fitted to codes: what they find is what the codes were drawn from, and a seed decides everything."""
 
+import math
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -19,8 +21,18 @@ def drawn_codes(num=20_000):
     return Codes(train, held_out)
 
 
-def model(posterior="diagonal-normal"):
-    config = ModelConfig(hidden=(8,), latent_dim=2, posterior=posterior)
+INDICES = {"num_codes": 4, "code_dim": 1}
+
+
+def indices(num):
+    """Two indices of which the second is the first or the next one, with equal probability: 3 bits."""
+    first, more = (torch.randint(size, (num,), generator=generator(0, f"{size}")) for size in (4, 2))
+    drawn = torch.stack([first, (first + more) % 4], 1).double()
+    return Codes(drawn[num // 4 :], drawn[: num // 4])
+
+
+def model(posterior="diagonal-normal", **options):
+    config = ModelConfig(hidden=(8,), latent_dim=2, posterior=posterior, posterior_options=options)
     return build_model(config, (1, 6, 5), generator(0, "weights")).eval()
 
 
@@ -48,11 +60,26 @@ def test_a_seed_decides_a_fit(monkeypatch, kind):
     monkeypatch.setattr(prior_fits, "STEPS_BETWEEN_CHECKS", 10)
 
     def weights(seed):
-        fitted = FITS[kind](drawn_codes(500), 2, FitConfig(kind=kind, num_components=4, seed=seed), FitProgress())
+        codes, sizes = (indices(500), INDICES) if kind == "autoregressive" else (drawn_codes(500), {})
+        fitted = FITS[kind](codes, 2, FitConfig(kind=kind, num_components=4, seed=seed, codes=sizes), FitProgress())
         return torch.cat([value.flatten() for value in fitted.state_dict().values()])
 
     assert torch.equal(weights(3), weights(3))
     assert not torch.equal(weights(3), weights(4))
+
+
+def test_an_autoregressive_prior_learns_how_an_index_depends_on_the_one_before(monkeypatch):
+    monkeypatch.setattr(prior_fits, "NUM_STEPS", 150)
+    codes = indices(4000)
+    found = FITS["autoregressive"](codes, 2, FitConfig(kind="autoregressive", codes=INDICES), FitProgress())
+    mean = float(found.log_prob_of_indices(codes.held_out.long()).mean().detach())
+    assert mean == pytest.approx(-3 * math.log(2), abs=0.05)
+
+
+def test_discrete_codes_are_fitted_as_their_indices(splits):
+    discrete = model("fsq", levels="5,4")
+    codes = draw_codes(discrete, splits.train, generator(0, "codes"))
+    assert torch.equal(codes.long(), discrete.encode(scaled(splits.train)).indices)
 
 
 def test_codes_are_draws_and_not_means(splits):

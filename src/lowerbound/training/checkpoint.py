@@ -158,11 +158,10 @@ def load_with_schema(
         check_mark(path, MODEL, description.mark)
     if description.schema is not None:
         check_schema(description.schema, description.event_shape, str(model_file(path)))
-    config, event_shape = description.model, description.event_shape
-    if config.network == OWN:
+    if description.model.network == OWN:
         model = _own(path, description, encoder, decoder)
     else:
-        model = _built(model_file(path), config, event_shape, description.columns)
+        model = _built(model_file(path), description)
     _load_weights(model, tensors, path)
     return model.eval(), description.schema
 
@@ -181,9 +180,12 @@ def _load_weights(model: VAE, tensors: Mapping[str, Tensor], path: Path) -> None
         ) from error
 
 
-def _built(path: Path, config: ModelConfig, event_shape: tuple[int, ...], columns: tuple[Column, ...]) -> VAE:
+def _built(path: Path, description: _Description) -> VAE:
+    weights = generator(0, "replaced by the loaded weights")
+    columns, schema = description.columns, description.schema
+    conditions = schema.conditions if schema and description.model.condition_on else ()
     try:
-        return build_model(config, event_shape, generator(0, "replaced by the loaded weights"), columns=columns)
+        return build_model(description.model, description.event_shape, weights, columns=columns, conditions=conditions)
     except (UsageError, RuntimeError, ValueError) as error:
         raise RunError(f"{path} is damaged (no model can be built from it: {str(error).splitlines()[0]}).") from error
 

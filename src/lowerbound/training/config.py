@@ -33,6 +33,9 @@ class TrainingConfig:
         0, "Small data sets get more epochs, until there are at least this many steps.", at_least=0
     )
     batch_size: int = setting(128, meaning("batch_size"), at_least=1)
+    labelled_per_batch: int = setting(
+        100, "Labelled examples that train the classifier with each batch, or all of them if fewer.", at_least=1
+    )
     learning_rate: float = setting(1e-3, meaning("learning_rate"), above=0)
     schedule: str = setting("constant", "Course of the learning rate, relative to its peak.", names=SCHEDULES)
     warm_up: float = setting(

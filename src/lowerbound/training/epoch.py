@@ -16,6 +16,7 @@ from lowerbound.training.group_stepping import GroupStepping
 from lowerbound.training.optimisers import OPTIMISERS
 from lowerbound.training.speed import choose_precision
 from lowerbound.training.state import TrainingState
+from lowerbound.training.step import term_names
 from lowerbound.training.stepping import CheckedStepping, DeferredStepping, Stepping
 
 
@@ -80,7 +81,7 @@ def initial_state(
         best_weights={},
         objective_state=objective.new_state(model.latent_dim, config.seed, device),
     )
-    state.totals = torch.zeros(len(objective.term_names), dtype=torch.float64, device=device)
+    state.totals = torch.zeros(len(term_names(objective, model)), dtype=torch.float64, device=device)
     state.keep_best_weights()
     return state
 
@@ -99,8 +100,9 @@ def _stepping(
         return GroupStepping(
             state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
         )
-    # What an objective keeps from step to step is changed on the host.
-    has_state = bool(state.objective_state.parts)
+    # What an objective or a posterior keeps from step to step is changed on the host; missing labels decide shapes.
+    changes = state.model.posterior.is_updated or state.model.classifier is not None
+    has_state = bool(state.objective_state.parts) or changes
     # Only Adam can skip a step without synchronising with the host, and a graph would repeat the first step's epsilon.
     if device.type == "cuda" and is_fast and config.optimiser == "adam" and not (config.adam_epsilon_hat or has_state):
         return DeferredStepping(state, objective, config.max_gradient_norm, precision, num_examples, should_stop)

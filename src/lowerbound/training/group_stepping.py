@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.batches import Batch
+from lowerbound.data.examples import Examples
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import ConfigError, NonFiniteLoss
 from lowerbound.foundation.seeding import SharedNoise, generator
@@ -47,6 +48,7 @@ class GroupStepping(CheckedStepping):
         if not math.isfinite(value):
             raise NonFiniteLoss(f"the loss became {value}: {_cause_on_any_rank(state.model, batch, loss)}")
         update(state.model, state.optimiser, self.max_gradient_norm)
+        state.model.posterior.update(state.noise, rows)
         state.totals += totals(loss, rows)
         self.is_asked_to_stop = num_stopping > 0
         self._drop_fading_moments()
@@ -91,6 +93,14 @@ def check_can_be_shared(objective: Objective, batch_size: int, share: Share) -> 
             f"training.batch_size is {batch_size} for {share.num_ranks} ranks; each needs at least one example of a "
             "batch: raise it, or start fewer ranks."
         )
+
+
+def check_can_learn(examples: Examples, share: Share) -> None:
+    """ConfigError for a classifier that has no label to learn from, or on several ranks."""
+    if not share.is_whole:
+        raise ConfigError("a model with model.classifier is trained in one process, not on several ranks.")
+    if examples.context is None or not len(examples.known_places):
+        raise ConfigError("the training examples have no labels, and model.classifier learns from some; give them.")
 
 
 def check_draws_can_be_shared(model: VAE) -> None:

@@ -7,17 +7,20 @@ warm-up, on the validation split; the ELBO is reported with it. At the end the m
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lowerbound.data.batches import Batches
+from lowerbound.data.examples import Examples
 from lowerbound.data.sources import Splits
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import Interrupted, NonFiniteLoss
 from lowerbound.foundation.progress import MeanTerms, Progress
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.code_use import CodeUse, codes_of, count_uses, no_uses
 from lowerbound.models.families import Families
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.combinations import refuse_unfit_training
@@ -26,12 +29,15 @@ from lowerbound.objectives.state import ObjectiveState
 from lowerbound.training.checkpoint import Checkpoint, drop_checkpoints_after, save_checkpoint
 from lowerbound.training.config import TrainingConfig
 from lowerbound.training.epoch import EpochLoop, Step, initial_state
-from lowerbound.training.group_stepping import check_can_be_shared, check_draws_can_be_shared
+from lowerbound.training.group_stepping import check_can_be_shared, check_can_learn, check_draws_can_be_shared
 from lowerbound.training.speed import computing
 from lowerbound.training.state import TrainingState
-from lowerbound.training.step import loss_of, totals
+from lowerbound.training.step import loss_of, term_names, totals
 
 VALIDATION_BATCH_SIZE = 500
+
+NUM_STARTING = 2000
+"""Training examples that a posterior is prepared with; every rank encodes all of them."""
 
 
 def fit(
@@ -87,13 +93,30 @@ def training_steps(
     refuse_unfit_training(objective, config.batch_size, config.num_epochs)
     check_can_be_shared(objective, config.batch_size, share)
     check_draws_can_be_shared(model)
+    if model.classifier is not None:
+        check_can_learn(splits.train, share)
     with computing(model, config.speed):
         state = initial_state(model, objective, config, device)
         if resume is not None:
             _restore(state, resume, checkpoints)
-        train = Batches(splits.train, config.batch_size, device, share)
+        else:
+            start_posterior(model, splits.train, config, device)
+        num_labelled = config.labelled_per_batch if model.classifier is not None else 0
+        train = Batches(splits.train, config.batch_size, device, share, num_labelled)
         validation = Batches(splits.validation, VALIDATION_BATCH_SIZE, device, share)
         yield from _train(EpochLoop(state, objective, config, train, should_stop), validation, checkpoints)
+
+
+@torch.no_grad()
+def start_posterior(model: VAE, examples: Examples, config: TrainingConfig, device: torch.device | str) -> None:
+    """Prepare a posterior that is also changed without a gradient by encoder outputs of training examples."""
+    if not model.posterior.is_updated:
+        return
+    stream = generator(config.seed, "posterior/start")
+    model.eval()
+    batches = Batches(examples.subsample(NUM_STARTING), VALIDATION_BATCH_SIZE, device)
+    raw = [model.given(batch.context).raw_posterior(batch.x) for batch in batches]
+    model.posterior.start(torch.cat(raw), stream, config.batch_size)
 
 
 def _restore(state: TrainingState, resume: Checkpoint, checkpoints: Path | None) -> None:
@@ -157,12 +180,20 @@ def validate(
     """The terms of the validation split with the objective's final coefficients and the same noise in each epoch."""
     model.eval()
     noise = generator(config.seed, "watch", batches.device)
-    sums = torch.zeros(len(objective.term_names), dtype=torch.float64, device=batches.device)
+    sums = torch.zeros(len(term_names(objective, model)), dtype=torch.float64, device=batches.device)
+    posterior = codes_of(model)
+    uses = None if posterior is None else no_uses(posterior, batches.device)
     for batch in batches:
+        if uses is not None and (batch.rows is None or batch.rows.counts):
+            count_uses(uses, model.given(batch.context).encode(batch.x))
         for _ in range(config.validation_draws):
             loss = loss_of(model, objective, batch, noise, num_examples=num_examples, objective_state=objective_state)
             sums += totals(loss, batch.rows)
-    return _terms(objective, _over_ranks(sums, batches), batches.num_examples * config.validation_draws)
+    terms = _terms(objective, model, _over_ranks(sums, batches), batches.num_examples * config.validation_draws)
+    if uses is None:
+        return terms
+    use = CodeUse.of(_over_ranks(uses, batches))
+    return replace(terms, penalties={**terms.penalties, "codes-used": use.share, "code-perplexity": use.perplexity})
 
 
 def _over_ranks(sums: Tensor, batches: Batches) -> Tensor:
@@ -196,7 +227,7 @@ class _Clock:
             num_steps=num_steps,
             learning_rate=step.learning_rate,
             rate_scale=step.rate_scale,
-            train=_terms(self.objective, _over_ranks(state.totals, self.train), num_seen),
+            train=_terms(self.objective, state.model, _over_ranks(state.totals, self.train), num_seen),
             validation=validation,
             is_best=validation is not None and state.best_epoch == state.epoch + 1,
             best_epoch=state.best_epoch,
@@ -219,7 +250,9 @@ def _has_stalled(state: TrainingState, config: TrainingConfig) -> bool:
     return 0 < config.patience <= state.epochs_without_improvement
 
 
-def _terms(objective: Objective, sums: Tensor, num_examples: int) -> MeanTerms:
-    means = dict(zip(objective.term_names, (sums / num_examples).tolist(), strict=True))
-    penalties = {name: means.pop(name) for name in objective.extra_names}
-    return MeanTerms(**means, penalties=penalties)
+def _terms(objective: Objective, model: VAE, sums: Tensor, num_examples: int) -> MeanTerms:
+    means = dict(zip(term_names(objective, model), (sums / num_examples).tolist(), strict=True))
+    penalties, levels = (
+        {name: means.pop(name) for name in names} for names in (objective.extra_names, model.level_names)
+    )
+    return MeanTerms(**means, penalties=penalties, levels=levels)

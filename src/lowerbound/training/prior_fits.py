@@ -9,13 +9,13 @@ et al., "From Variational to Deterministic Autoencoders", arXiv:1903.12436, Sect
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
 from lowerbound.data.batches import Batches
@@ -24,6 +24,8 @@ from lowerbound.foundation.errors import ConfigError, DataError, Interrupted
 from lowerbound.foundation.schedules import cosine
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
+from lowerbound.probability.autoregressive_prior import AutoregressivePrior
+from lowerbound.probability.codes import ChosenCodes
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.probability.flow_prior import FlowPrior
 from lowerbound.probability.mixture_prior import MixtureOfNormalsPrior
@@ -40,8 +42,9 @@ ENCODER_BATCH = 500
 MAX_ITERATIONS = 300  # of expectation maximisation
 MIN_VARIANCE = 1e-6  # added to the variances of components, in the codes' unit
 
-NUM_STEPS = 3000  # of a flow
-FLOW_BATCH = 512
+NUM_STEPS = 3000  # of a flow or an autoregressive prior
+BATCH_SIZE = 512
+CODES_BATCH_SIZE = 128  # of discrete codes, each of which has many indices to predict
 LEARNING_RATE = 2e-3  # Adam's initial one, which decays to 0
 MAX_GRADIENT_NORM = 5.0
 STEPS_BETWEEN_CHECKS = 100
@@ -62,11 +65,12 @@ class FitConfig:
     kind: str = "mixture-of-normals"
     num_components: int = 10  # of a mixture
     seed: int = 0
+    codes: Mapping[str, int] = field(default_factory=dict)  # the sizes of discrete codes, for kind 'autoregressive'
 
     @property
     def options(self) -> dict[str, int]:
         """Options of the fitted prior."""
-        return {"num_components": self.num_components} if self.kind == "mixture-of-normals" else {}
+        return {"num_components": self.num_components} if self.kind == "mixture-of-normals" else dict(self.codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +85,20 @@ class FitProgress:
 def draw_codes(
     model: VAE, examples: Examples, stream: Generator, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "code latent"]:
-    """Draws z ~ q(z|x) of all examples, on the CPU in float64; DataError for one that is not finite."""
+    """Draws z ~ q(z|x) of all examples, on the CPU in float64; DataError for one that is not finite.
+
+    Of a model of discrete codes, their indices, which are exact in float64.
+    """
     chosen = examples.subsample(MAX_EXAMPLES)
-    num_draws = 1 if model.is_deterministic else math.ceil(NUM_CODES / len(chosen))
+    is_one_code = model.is_deterministic or model.posterior.is_deterministic
+    num_draws = 1 if is_one_code else math.ceil(NUM_CODES / len(chosen))
     parts = []
     for batch in Batches(chosen, ENCODER_BATCH, device):
         posterior: Distribution = model.given(batch.context).encode(batch.x)
-        parts.append(posterior.draw(stream, num_draws).value.flatten(0, 1).double().cpu())
+        if isinstance(posterior, ChosenCodes):
+            parts.append(posterior.indices.double().cpu())
+        else:
+            parts.append(posterior.draw(stream, num_draws).value.flatten(0, 1).double().cpu())
     codes = torch.cat(parts)
     if not codes.isfinite().all():
         raise DataError("the encoder's codes contain NaN or infinity; no prior can be fitted to them.")
@@ -117,32 +128,51 @@ def fit_mixture(codes: Codes, latent_dim: int, config: FitConfig, callbacks: Fit
 def fit_flow(codes: Codes, latent_dim: int, config: FitConfig, callbacks: FitProgress) -> Prior:
     """A flow of maximum likelihood; Interrupted if it is asked to stop."""
     prior = FlowPrior(latent_dim)
+    return _ascended(prior, prior.log_prob, codes.train.float(), codes.held_out.float(), BATCH_SIZE, config, callbacks)
+
+
+def fit_autoregressive(codes: Codes, latent_dim: int, config: FitConfig, callbacks: FitProgress) -> Prior:
+    """A causal transformer over the indices of codes, of maximum likelihood; Interrupted if it is asked to stop."""
+    prior = AutoregressivePrior(latent_dim, **config.options)
+    train, held_out = codes.train.long(), codes.held_out.long()
+    return _ascended(prior, prior.log_prob_of_indices, train, held_out, CODES_BATCH_SIZE, config, callbacks)
+
+
+def _ascended(
+    prior: Prior,
+    log_prob: Callable[[Tensor], Tensor],
+    train: Shaped[Tensor, "code number"],
+    held_out: Shaped[Tensor, "held number"],
+    batch_size: int,
+    config: FitConfig,
+    callbacks: FitProgress,
+) -> Prior:
+    """The prior after gradient steps, with the weights that gave held-out codes the highest log-density."""
     prior.initialise(generator(config.seed, "fit prior/weights"))
     order = generator(config.seed, "fit prior/order")
     optimiser = torch.optim.Adam(prior.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, NUM_STEPS))
-    train, held_out = codes.train.float(), codes.held_out.float()
-    best, best_density = deepcopy(prior.state_dict()), _mean_density(prior, held_out)
+    best, best_density = deepcopy(prior.state_dict()), _mean_density(log_prob, held_out)
     for step in range(1, NUM_STEPS + 1):
         if callbacks.should_stop():
             raise Interrupted("interrupted; no prior was fitted and nothing was written.")
-        chosen = torch.randint(len(train), (FLOW_BATCH,), generator=order)
+        chosen = torch.randint(len(train), (batch_size,), generator=order)
         optimiser.zero_grad()
-        (-prior.log_prob(train[chosen]).mean()).backward()
+        (-log_prob(train[chosen]).mean()).backward()
         torch.nn.utils.clip_grad_norm_(prior.parameters(), MAX_GRADIENT_NORM)
         optimiser.step()
         schedule.step()
         if step % STEPS_BETWEEN_CHECKS == 0:
             callbacks.progress(step, NUM_STEPS)
-            if (density := _mean_density(prior, held_out)) > best_density:
+            if (density := _mean_density(log_prob, held_out)) > best_density:
                 best, best_density = deepcopy(prior.state_dict()), density
     prior.load_state_dict(best)
     return prior
 
 
 @torch.no_grad()
-def _mean_density(prior: Prior, codes: Float[Tensor, "code latent"]) -> float:
-    return float(torch.cat([prior.log_prob(part) for part in codes.split(10_000)]).mean())
+def _mean_density(log_prob: Callable[[Tensor], Tensor], codes: Shaped[Tensor, "code number"]) -> float:
+    return float(torch.cat([log_prob(part) for part in codes.split(10_000)]).mean())
 
 
 def check_fit(config: FitConfig, num_examples: int) -> None:
@@ -157,5 +187,6 @@ def check_fit(config: FitConfig, num_examples: int) -> None:
 FITS: dict[str, Callable[[Codes, int, FitConfig, FitProgress], Prior]] = {
     "mixture-of-normals": fit_mixture,
     "flow": fit_flow,
+    "autoregressive": fit_autoregressive,
 }
 """Functions that fit a prior, by its name in PRIORS."""

@@ -14,6 +14,7 @@ from lowerbound.foundation.shares import Rows
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.objective import Loss, Objective
 from lowerbound.objectives.penalties import PenaltyContext
+from lowerbound.objectives.semi_supervised import semi_supervised_loss
 from lowerbound.objectives.state import ObjectiveState
 
 
@@ -38,6 +39,7 @@ def training_step(
     if not math.isfinite(loss.value.item()):
         raise NonFiniteLoss(f"the loss became {loss.value.item()}: {likely_cause(model, batch.x, loss)}")
     descend(model, optimiser, loss, max_gradient_norm)
+    model.posterior.update(noise)
     if objective_state is not None:
         objective_state.update()
     return loss
@@ -54,6 +56,9 @@ def loss_of(
     objective_state: ObjectiveState | None = None,
 ) -> Loss:
     """The loss of a batch, or of one rank's rows of it, ready to be differentiated; the noise is that of the batch."""
+    if model.classifier is not None:
+        with torch.autocast(batch.x.device.type, precision, enabled=precision != torch.float32):
+            return semi_supervised_loss(model, objective, batch, noise, rate_scale)
     x, conditioned = batch.x, model.given(batch.context)
     chance = noise if batch.rows is None else SharedNoise(noise, batch.rows)
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
@@ -77,12 +82,17 @@ def update(model: VAE, optimiser: Optimizer, max_gradient_norm: float = 0.0) -> 
 
 
 def totals(loss: Loss, rows: Rows | None = None) -> Float[Tensor, "term"]:
-    """Sums over the batch of the objective's terms, in the order of its `term_names`, in nats and float64.
+    """Sums over the batch of the loss's terms, in the order of `term_names`, in nats and float64.
 
     Zeros for `rows` that do not count.
     """
     sums = torch.stack(list(loss.terms().values())).double().sum(1)
     return sums if rows is None or rows.counts else torch.zeros_like(sums)
+
+
+def term_names(objective: Objective, model: VAE) -> tuple[str, ...]:
+    """Names of everything that is logged when a model is trained: the objective's terms, and rates of levels."""
+    return (*objective.term_names, *model.level_names)
 
 
 def likely_cause(model: VAE, x: Tensor, loss: Loss) -> str:
