@@ -70,4 +70,4 @@ def test_other_priors_are_refused():
             assert isinstance(prior_coder(kind(3)), coders[name])
         else:
             with pytest.raises(UsageError, match="codes latents one by one"):
-                prior_coder(kind(10))
+                prior_coder(kind(320))  # a multiple of the length of every kind of code

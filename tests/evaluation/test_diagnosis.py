@@ -13,6 +13,7 @@ from lowerbound.runs.experiment import merge, resolve
 from measured_health import HEALTHY, ILL
 
 SETTINGS_OF = {
+    "unused codes": {"model": {"posterior": "vq", "latent_dim": 64}},
     "σ at its bound": {"model": {"likelihood": "gaussian"}},
     "distortion above the allowed one": {"objective": {"rate": "geco", "rate_options": {"distortion": 1.0}}},
 }

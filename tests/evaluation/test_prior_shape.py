@@ -8,11 +8,12 @@ import torch
 from matplotlib.path import Path as Outline
 
 from densities import shifted_weights
-from latent_priors import prior_named
+from latent_priors import ALONE, prior_named
 from lowerbound.evaluation.prior_shape import contour_arrays, contour_lines, density_contours
 from lowerbound.foundation.seeding import generator
 from lowerbound.probability.priors import PRIORS, MixtureOfNormalsPrior, Prior, StandardNormalPrior
 from lowerbound.probability.spaces import REAL
+from small_models import size_in
 
 
 def share_inside(lines, z):
@@ -29,13 +30,12 @@ def test_two_of_three_latents_of_a_flow_have_no_contours_and_two_of_two_have():
     assert share_inside(lines, flow.sample(generator(1, "draws"), 20_000).numpy()) == pytest.approx(0.9, abs=0.015)
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if PRIORS[name].space != REAL])
+@pytest.mark.parametrize("name", [name for name in ALONE if PRIORS[name].space != REAL])
 def test_latents_that_are_not_real_have_no_contours(name):
-    num_latents = 10 if name == "uniform-categorical" else 2
-    assert density_contours(prior_named(name, num_latents), (0, 1)) is None
+    assert density_contours(prior_named(name, size_in(PRIORS[name].space, 2)), (0, 1)) is None
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if PRIORS[name].space == REAL and name != "flow"])
+@pytest.mark.parametrize("name", [name for name in ALONE if PRIORS[name].space == REAL and name != "flow"])
 @pytest.mark.parametrize("dimensions", [(0, 1), (2, 0)])
 def test_a_contour_holds_its_probability(name, dimensions):
     prior = prior_named(name, 3).requires_grad_(False)

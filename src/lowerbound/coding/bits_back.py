@@ -226,6 +226,10 @@ def check_can_code(model: VAE) -> None:
         raise UsageError("the model is a deterministic autoencoder; lossless compression needs a posterior.")
     if model.takes_context:
         raise UsageError("the model is conditional; lossless compression takes models of the examples alone.")
+    if model.level_names:
+        raise UsageError(
+            f"the model has {len(model.level_names)} levels of latents; lossless compression takes models with one."
+        )
     if type(model.posterior) is not DiagonalNormalPosterior:
         name = model.config.posterior
         raise UsageError(f"the posterior is {name!r}; lossless compression codes latents of 'diagonal-normal' ones.")

@@ -315,7 +315,8 @@ def _with_evidence(model: VAE) -> VAE:
 def _fingerprint(model: VAE, x: Tensor) -> str:
     """SHA-256 of the weights and the examples, in hexadecimal."""
     digest = hashlib.sha256()
-    for name, tensor in {**model.state_dict(), "x": x}.items():
+    given = {} if model.context is None else {"context": model.context}
+    for name, tensor in {**model.state_dict(), **given, "x": x}.items():
         content = tensor.detach().cpu().contiguous()
         digest.update(f"{name}/{content.dtype}/{tuple(content.shape)}".encode())
         digest.update(content.reshape(-1).view(torch.uint8).numpy().data)

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import Batch, one_batch
 from lowerbound.evaluation.annealing import AnnealedEvidence, AnnealingConfig, anneal
 from lowerbound.evaluation.bidirectional import EvidenceBracket, bidirectional
 from lowerbound.evaluation.metrics import Subject
@@ -31,7 +31,7 @@ def annealing_metrics(subject: Subject) -> Measurements:
     config, test, score = subject.config.annealing, subject.splits.test, subject.scorer()
     log_evidence = subject.array("log_evidence_per_image")
     examples = test.first(subject.config.num_annealed)
-    found = list(_annealed(subject, scaled(examples).to(subject.device)))
+    found = list(_annealed(subject, one_batch(examples).to(subject.device)))
     annealed = torch.cat([part.log_evidence for part in found]).cpu()
     size = torch.cat([part.effective_sample_size for part in found]).median()
     about = f"log p(x) by {describe_annealing(config)}; at most log p(x) in expectation"
@@ -49,6 +49,10 @@ def bracket_metrics(subject: Subject) -> Measurements:
     model, config = subject.model, subject.config.annealing
     stream = generator(subject.config.seed, "annealing/simulated", subject.device)
     progress = partial(subject.progress, "annealing simulated examples")
+    if model.takes_context:  # of test examples, one after another
+        known = one_batch(subject.splits.test.first(subject.config.num_simulated)).to(subject.device).context
+        assert known is not None
+        model = model.given(known[torch.arange(subject.config.num_simulated) % len(known)])
     bracket = bidirectional(model, subject.config.num_simulated, config, stream, progress)
     scores = tuple(_bracket_scores(bracket, Scorer("simulated", _convention(model, bracket.x)), config))
     return Measurements(scores, {"annealing_bracket_per_image": bracket.gap.float().cpu().numpy()})
@@ -62,16 +66,16 @@ def describe_annealing(config: AnnealingConfig) -> str:
     )
 
 
-def _annealed(subject: Subject, x: Tensor) -> Iterator[AnnealedEvidence]:
+def _annealed(subject: Subject, examples: Batch) -> Iterator[AnnealedEvidence]:
     """Anneal the examples in batches, each with its own random stream and checkpoint."""
     config, checkpoints = subject.config.annealing, subject.checkpoints
     batch_size = max(1, MAX_CHAINS // config.num_chains)
-    total = len(x) * config.num_temperatures
-    for start in range(0, len(x), batch_size):
-        batch = x[start : start + batch_size]
-        stream = generator(subject.config.seed, f"annealing/{start}", x.device)
+    total = len(examples.x) * config.num_temperatures
+    for start, part in zip(range(0, len(examples.x), batch_size), examples.split(batch_size), strict=True):
+        batch, model = part.x, subject.model.given(part.context)
+        stream = generator(subject.config.seed, f"annealing/{start}", batch.device)
         checkpoint = None if checkpoints is None else checkpoints / f"images-from-{start}.safetensors"
-        for state in anneal(subject.model, batch, config, stream, checkpoint=checkpoint):
+        for state in anneal(model, batch, config, stream, checkpoint=checkpoint):
             if state.stage == "weighted":
                 done = start * config.num_temperatures + len(batch) * state.temperature
                 subject.progress("annealing test examples", done, total)

@@ -87,5 +87,5 @@ def _simulated(model: VAE, num_examples: int, generator: Generator) -> tuple[Ten
     if model.is_deterministic:
         raise ConfigError("a deterministic autoencoder (posterior 'point-mass') has no prior to simulate from.")
     prior: Distribution = model.prior()
-    z = prior.sample(generator, num_examples)
+    z = prior.sample(generator, 1)[0] if model.prior.takes_context else prior.sample(generator, num_examples)
     return z, model.decode(z).sample(generator, 1)[0]

@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.data.batches import context_of_all
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.importance import importance_sweep
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
-from lowerbound.evaluation.metrics import Subject, first_reason, needs_integrable_latents, needs_latents
+from lowerbound.evaluation.metrics import Subject, first_reason, needs_latents, needs_real_density
 from lowerbound.evaluation.quadrature import QuadratureEvidence, exact_evidence
 from lowerbound.evaluation.results import Measurements, Score
 from lowerbound.foundation.text import pluralise
@@ -28,8 +29,23 @@ GREY = ", of grey pixels: not comparable with binarised data"
 SWEEP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
+MAX_CONTEXTS = 50
+"""Different contexts up to which log p(x|y) is integrated, which takes one integration for each."""
+
+
+def needs_few_contexts(subject: Subject) -> str:
+    """Why log p(x|y) is not integrated for every context among the test examples; empty if it is."""
+    if not subject.model.takes_context:
+        return ""
+    context = context_of_all(subject.splits.test.first(subject.config.num_exact))
+    number = 0 if context is None else len(context.unique(dim=0))
+    return "" if number <= MAX_CONTEXTS else f"the examples have {number:,} different conditions, too many to integrate"
+
+
 why_not_exact = first_reason(
-    needs_integrable_latents, needs_latents(lambda num: num <= MAX_EXACT_LATENTS, f"at most {MAX_EXACT_LATENTS}")
+    needs_real_density,
+    needs_few_contexts,
+    needs_latents(lambda num: num <= MAX_EXACT_LATENTS, f"at most {MAX_EXACT_LATENTS}"),
 )
 """Why log p(x) is not integrated in the quick evaluation; empty where it is."""
 

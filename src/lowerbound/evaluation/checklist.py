@@ -117,6 +117,20 @@ CHECKLIST: dict[str, Row] = {
         "active dimensions",
         is_lower_bound=True,
     ),
+    "unused codes": Row(
+        "most codes of the codebook are used",
+        lambda health: _percent(health.code_use),
+        lambda health: 100 * thresholds.LEAST_CODE_USE,
+        "% of the codes",
+        is_lower_bound=True,
+    ),
+    "dead level": Row(
+        "every level of latents is used",
+        lambda health: min((rate.value for rate in health.rates_by_level), default=None),
+        lambda health: thresholds.DEAD_LEVEL if health.rates_by_level else None,
+        "nats of rate of the least used level",
+        is_lower_bound=True,
+    ),
     "log-variance at its bound": Row(
         "posterior log-variances are free",
         lambda health: _percent(health.clamped_share),

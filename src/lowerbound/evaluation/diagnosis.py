@@ -16,8 +16,10 @@ from lowerbound.evaluation.thresholds import (
     AMORTISATION_FRACTION,
     CLAMPED_SHARE,
     CONVERGED_WITHIN,
+    DEAD_LEVEL,
     FAR_FROM_PRIOR,
     LEAST_AMORTISATION_GAP,
+    LEAST_CODE_USE,
     LEAST_GAIN,
     NOISE,
     OVERFITTING_FRACTION,
@@ -141,6 +143,45 @@ def posterior_collapse(evidence: HealthMetrics) -> Finding | None:
         unit="active dimensions",
         remedy="",
         source="active units: Burda et al., arXiv:1509.00519; warm-up: Sønderby et al., arXiv:1602.02282",
+    )
+
+
+def unused_codes(evidence: HealthMetrics) -> Finding | None:
+    """Check for a codebook of which training examples use only a part."""
+    share = evidence.code_use
+    if share is None or not share < LEAST_CODE_USE:
+        return None
+    return Finding(
+        name="unused codes",
+        severity=WARNING,
+        sentence=f"Training examples use only {share:.0%} of the codes: the others cost rate under a uniform prior, "
+        "and carry nothing.",
+        number=100 * share,
+        threshold=100 * LEAST_CODE_USE,
+        unit="% of the codes",
+        remedy="",
+        source="codebook collapse: Dhariwal et al., Jukebox, arXiv:2005.00341, Section 3.1; Mentzer et al., "
+        "arXiv:2309.15505, Figure 3",
+    )
+
+
+def dead_level(evidence: HealthMetrics) -> Finding | None:
+    """Check for levels of latents that carry no information: their posterior is their prior."""
+    rates = evidence.rates_by_level
+    dead = [number for number, rate in enumerate(rates, 1) if at_most(rate) < DEAD_LEVEL]
+    if not dead:
+        return None
+    numbers = " and ".join(map(str, dead))
+    which = f"Levels {numbers} of the latents carry" if len(dead) > 1 else f"Level {numbers} of the latents carries"
+    return Finding(
+        name="dead level",
+        severity=SERIOUS if len(dead) == len(rates) else WARNING,
+        sentence=f"{which} no information about the example: the posterior there is the prior (level 1 is nearest x).",
+        number=min(rate.value for rate in rates),
+        threshold=DEAD_LEVEL,
+        unit="nats of rate of the least used level",
+        remedy="",
+        source="upper levels without warm-up: Sønderby et al., arXiv:1602.02282",
     )
 
 
@@ -336,6 +377,8 @@ CHECKS: dict[str, Check] = {
     "undertrained": undertrained,
     "distortion above the allowed one": distortion_above_allowed,
     "posterior collapse": posterior_collapse,
+    "unused codes": unused_codes,
+    "dead level": dead_level,
     "log-variance at its bound": log_variance_at_clamp,
     "σ at its bound": sigma_at_bound,
     "log-evidence estimate below a lower bound": evidence_below_bound,

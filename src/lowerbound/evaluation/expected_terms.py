@@ -30,6 +30,7 @@ class ExampleTerms:
     rate: Float[Tensor, " n"]
     squared_error: Float[Tensor, " n"]  # of the decoded posterior centre, mean over elements
     num_values: Int64[Tensor, " n"]  # not missing
+    rates_by_level: Float[Tensor, "n level"]  # no level without levels
 
     @property
     def elbo(self) -> Float[Tensor, " n"]:
@@ -42,23 +43,31 @@ def expected_terms(
 ) -> ExampleTerms:
     """Rate and distortion of each example, averaged over `num_draws` draws; the rate in closed form if it has one.
 
+    One draw is taken of discrete codes, because all are equal.
+
     Noise is seeded from the example's values, so its terms do not depend on the other examples.
     """
-    distortion, rate, error = over_ranks(examples, lambda some: _expected_terms(model, some, num_draws, seed, device))
-    return ExampleTerms(distortion, rate, error, torch.from_numpy(examples.num_known))
+    distortion, rate, error, *of_levels = over_ranks(
+        examples, lambda some: _expected_terms(model, some, num_draws, seed, device)
+    )
+    rates_by_level = torch.stack(of_levels, 1) if of_levels else rate.new_zeros(len(rate), 0)
+    return ExampleTerms(distortion, rate, error, torch.from_numpy(examples.num_known), rates_by_level)
 
 
 def _expected_terms(
     model: VAE, examples: Examples, num_draws: int, seed: int, device: torch.device | str
-) -> tuple[Tensor, Tensor, Tensor]:
-    distortions, rates, errors = [], [], []
+) -> tuple[Tensor, ...]:
+    distortions, rates, errors, of_levels = [], [], [], []
+    num_draws = 1 if model.posterior.is_deterministic else num_draws
     for batch in Batches(examples, BATCH_SIZE, device):
         x, conditioned = batch.x, model.given(batch.context)
         terms = estimate_terms(conditioned, x, content_noise(x, seed, "evaluation"), num_draws)
         distortions.append(terms.distortion.to(x.dtype))
         rates.append(terms.rate.to(x.dtype))
+        of_levels.append(terms.rates_by_level.to(x.dtype))
         errors.append((conditioned.reconstruct(x) - x).square().flatten(1).mean(1))
-    return torch.cat(distortions).cpu(), torch.cat(rates).cpu(), torch.cat(errors).cpu()
+    by_example = torch.cat(distortions), torch.cat(rates), torch.cat(errors), *torch.cat(of_levels).unbind(1)
+    return tuple(values.cpu() for values in by_example)
 
 
 @torch.no_grad()
@@ -70,7 +79,7 @@ def sufficient_draws(model: VAE, examples: Examples, most: int, seed: int, devic
     between examples, W that of its one-draw estimate within an example. Both are estimated from a few draws of evenly
     spaced examples.
     """
-    if model.is_deterministic:
+    if model.is_deterministic or model.posterior.is_deterministic:
         return 1
     if most * len(examples) <= FREE_DRAWS:
         return most

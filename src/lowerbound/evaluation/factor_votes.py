@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from lowerbound.evaluation.factor_codes import FactorCodes
-from lowerbound.foundation.numerics import Estimate
+from lowerbound.foundation.numerics import Estimate, binomial_error
 
 GROUP_SIZE = 64
 """Examples with a factor in common, for one vote."""
@@ -37,7 +37,7 @@ def factor_vae_score(
     classifier = votes.argmax(0)
     scored = _votes(test, scale, active, num_test, stream)
     accuracy = float(scored[classifier, np.arange(len(active))].sum() / num_test)
-    return Estimate(accuracy, float(np.sqrt(accuracy * (1 - accuracy) / num_test)))
+    return Estimate(accuracy, binomial_error(accuracy, num_test))
 
 
 def _votes(

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import one_batch
 from lowerbound.data.sources import Examples
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
@@ -23,13 +23,17 @@ def element_arrays(model: VAE, examples: Examples, generator: Generator) -> dict
     """
     device = next(model.parameters()).device
     chosen = shown_elements(examples)
-    x = scaled(examples.first(MAX_EXAMPLES)).to(device)
+    shown = one_batch(examples.first(MAX_EXAMPLES)).to(device)
+    x, model = shown.x, model.given(shown.context)
     arrays = {"elements": _chosen(model, x, chosen), "elements_shown": chosen}
     reconstructed = model.decode(model.encode(x).centre)
     arrays["elements_reconstructed"] = _chosen(model, best_guess(model, reconstructed), chosen)
     if model.has_prior:
-        prior: Distribution = model.prior()
-        z = prior.sample(generator, MAX_EXAMPLES)
+        if model.takes_context:  # as many as there are examples, with their contexts
+            z = model.sample_prior(len(x), generator)
+        else:
+            prior: Distribution = model.prior()
+            z = prior.sample(generator, MAX_EXAMPLES)
         arrays["elements_drawn"] = _chosen(model, model.decode(z).sample(generator, 1)[0], chosen)
     return arrays
 

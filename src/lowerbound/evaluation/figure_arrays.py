@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
-from lowerbound.data.batches import Batches, one_batch
+from lowerbound.data.batches import Batches, context_of_all, one_batch
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation import generation
 from lowerbound.evaluation.feature_samples import element_arrays
@@ -22,12 +23,16 @@ from lowerbound.evaluation.metrics import (
 from lowerbound.evaluation.prior_shape import contour_arrays, density_contours, marginal_of
 from lowerbound.evaluation.results import Measurements
 from lowerbound.foundation.seeding import generator
+from lowerbound.models.vae import VAE
 from lowerbound.probability.kl import elementwise_kl, has_elementwise_kl
-from lowerbound.probability.spaces import OneHot, Simplex, Sphere
+from lowerbound.probability.spaces import CodeVectors, OneHot, Simplex, Sphere
 
 BATCH_SIZE = 500
 NUM_RECONSTRUCTIONS = 20
 NUM_SAMPLES = 100
+SAMPLES_PER_ROW = 10  # of the figure
+NUM_RECODED = 8
+MAX_LEVELS = 12
 
 MAX_OF_ALL_SPLITS = 5_000
 """Examples up to which the figure of the latent space shows all splits."""
@@ -81,8 +86,53 @@ def features(subject: Subject) -> Measurements:
 
 def samples(subject: Subject) -> Measurements:
     """Decoded draws from the prior."""
-    images = generation.prior_samples(subject.model, NUM_SAMPLES, subject.config.seed)
+    images = generation.prior_samples(model_of_samples(subject, NUM_SAMPLES), NUM_SAMPLES, subject.config.seed)
     return Measurements((), {"samples": images})
+
+
+def model_of_samples(subject: Subject, num: int) -> VAE:
+    """The model, if it is conditional with contexts of `num` samples: in columns for the levels of a single condition,
+    else those of test examples."""
+    return subject.model.given(_contexts_of_samples(subject, num)) if subject.model.takes_context else subject.model
+
+
+def _contexts_of_samples(subject: Subject, num: int) -> Tensor | None:
+    conditions = subject.model.conditions
+    columns = SAMPLES_PER_ROW
+    if len(conditions) == 1 and 1 < conditions[0].num_levels <= columns:
+        places = torch.arange(columns) * conditions[0].num_levels // columns
+        return places[torch.arange(num) % columns].to(subject.device)
+    known = context_of_all(subject.splits.test.first(num), subject.device)
+    return None if known is None else known[torch.arange(num) % len(known)]
+
+
+@torch.no_grad()
+def conditions(subject: Subject) -> Measurements:
+    """The codes of test images, decoded with each level of a condition in place of their own."""
+    model, which = subject.model, _shown_condition(subject)
+    assert which is not None
+    num_levels = min(MAX_LEVELS, model.conditions[which].num_levels)
+    shown = one_batch(subject.splits.test.first(NUM_RECODED)).to(subject.device)
+    assert shown.context is not None
+    context = shown.context.reshape(len(shown.x), -1).float()
+    centre = model.given(context).encode(shown.x).centre
+    rows = []
+    for code, own in zip(centre, context, strict=True):
+        every = own.repeat(num_levels, 1)
+        every[:, which] = torch.arange(num_levels).to(every)
+        rows.append(model.given(every).decode(code.expand(num_levels, -1)).mean)
+    arrays = {"recoded_originals": generation.to_images(shown.x), "recoded": generation.to_images(torch.cat(rows))}
+    return Measurements((), arrays)
+
+
+def _shown_condition(subject: Subject) -> int | None:
+    """The first condition with levels."""
+    return next((index for index, column in enumerate(subject.model.conditions) if column.num_levels > 1), None)
+
+
+def _needs_levels(subject: Subject) -> str:
+    """Why codes are not decoded with every level of a condition; empty if they are."""
+    return "the model is given no condition that has levels" if _shown_condition(subject) is None else ""
 
 
 def manifold(subject: Subject) -> Measurements:
@@ -122,10 +172,11 @@ def traversals(subject: Subject) -> Measurements:
 @torch.no_grad()
 def rate_per_latent(subject: Subject) -> Measurements:
     """Mean over the test examples of KL(q(z_j|x) || p(z_j)) for each latent j."""
-    prior = subject.model.prior()
-    batches = Batches(subject.splits.test, BATCH_SIZE, subject.device)
-    rates = torch.cat([elementwise_kl(subject.encode(batch), prior) for batch in batches])
-    return Measurements((), {"rate_per_dimension": rates.mean(0).cpu().numpy()})
+    rates = []
+    for batch in Batches(subject.splits.test, BATCH_SIZE, subject.device):
+        conditioned = subject.model.given(batch.context)
+        rates.append(elementwise_kl(conditioned.encode(batch.x), conditioned.prior()))
+    return Measurements((), {"rate_per_dimension": torch.cat(rates).mean(0).cpu().numpy()})
 
 
 def prior_contour(subject: Subject) -> Measurements:
@@ -174,13 +225,15 @@ def _needs_traversals(subject: Subject) -> str:
     """Why latents are not varied one at a time; empty if they are."""
     if not subject.model.why_not_real:
         return needs_latents(lambda num: num > 2, "more than 2")(subject) or _needs_quantiles(subject)
+    if isinstance(subject.model.space, CodeVectors):
+        return f"latents that are {subject.model.space.about} do not vary one at a time"
     return _needs_quantiles(subject) if isinstance(subject.model.space, Sphere) else ""
 
 
 def _needs_elementwise_kl(subject: Subject) -> str:
     model = subject.model
     pair = f"posterior {model.config.posterior!r} and prior {model.config.prior!r}"
-    known = has_elementwise_kl(model.posterior_of_zeros(), model.prior())
+    known = has_elementwise_kl(model.posterior_of_zeros(), model.prior.family())
     return "" if known else f"the KL of {pair} is not a sum over latents"
 
 
@@ -192,8 +245,9 @@ def _needs_a_marginal(subject: Subject) -> str:
 FIGURE_ARRAYS: dict[str, Metric] = {
     "codes": Metric(codes),
     "reconstructions": Metric(reconstructions, _needs_images),
-    "features": Metric(features, first_reason(_needs_features, needs_an_unconditional_model)),
-    "samples": Metric(samples, _needs_images_and_a_prior),
+    "features": Metric(features, _needs_features),
+    "samples": Metric(samples, first_reason(_needs_images, needs_a_prior)),
+    "conditions": Metric(conditions, first_reason(_needs_images, _needs_levels)),
     "manifold": Metric(manifold, first_reason(_needs_images_and_a_prior, _needs_a_plane)),
     "traversals": Metric(traversals, first_reason(_needs_images_and_a_prior, _needs_traversals)),
     "rate per latent": Metric(rate_per_latent, first_reason(needs_a_density, _needs_elementwise_kl)),

@@ -6,7 +6,7 @@ generators of their own.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,12 +19,13 @@ from torch.nn.functional import adaptive_avg_pool2d
 from lowerbound.data.batches import Batches, one_batch
 from lowerbound.data.examples import Examples
 from lowerbound.evaluation import generation
-from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS, manifold_axes
+from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS, manifold_axes, model_of_samples
 from lowerbound.evaluation.metrics import Subject
 from lowerbound.foundation.errors import RunError
 from lowerbound.foundation.run_identity import check_mark, mark_of
 from lowerbound.foundation.strict import parsed
 from lowerbound.foundation.tensor_files import load_tensors, save_tensors
+from lowerbound.models.missing_labels import inferred_examples
 
 FOLDER, FINAL = "frames", "final.safetensors"
 
@@ -66,7 +67,8 @@ def kept_epochs(num_epochs: int) -> set[int]:
 
 def write_frame(run: Path, subject: Subject, epoch: int, is_kept: bool = False) -> None:
     """Write the frame of the model as it is after `epoch`, or of the weights that were kept in the end."""
-    was_training = subject.model.training
+    splits, was_training = subject.splits, subject.model.training
+    subject = replace(subject, splits=replace(splits, test=inferred_examples(splits.test, subject.model)))
     subject.model.eval()
     try:
         frame = _frame(subject, FrameAbout(epoch=epoch, is_kept=is_kept, kind=_kind(subject)))
@@ -139,7 +141,8 @@ def _pictures(subject: Subject, kind: Kind) -> UInt8[np.ndarray, "tile height wi
     if kind == "manifold":
         images = generation.manifold(subject.model, *manifold_axes(subject, size))
     elif kind == "samples":
-        images = generation.prior_samples(subject.model, size * size, subject.config.seed)
+        model = model_of_samples(subject, size * size)
+        images = generation.prior_samples(model, size * size, subject.config.seed)
     else:
         images = _reconstructions(subject, subject.splits.test.head(size * size))
     return _small(images)

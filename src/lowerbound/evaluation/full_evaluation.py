@@ -14,9 +14,11 @@ from lowerbound.evaluation.bound_metrics import (
     exact_metrics,
     gap_metrics,
     importance_metrics,
+    needs_few_contexts,
 )
 from lowerbound.evaluation.checklist import checked
 from lowerbound.evaluation.coded_rate import coded_rate_metrics, why_not_coded
+from lowerbound.evaluation.condition_metrics import condition_metrics, why_no_condition_probes
 from lowerbound.evaluation.config import EvaluationConfig
 from lowerbound.evaluation.diagnosis import diagnose
 from lowerbound.evaluation.disentanglement import disentanglement_metrics, why_no_factors
@@ -31,9 +33,10 @@ from lowerbound.evaluation.metrics import (
     Metric,
     Subject,
     first_reason,
-    needs_a_density,
+    needs_different_draws,
     needs_integrable_latents,
     needs_latents,
+    needs_real_density,
     run_metrics,
 )
 from lowerbound.evaluation.quick_evaluation import CHECKLIST, QUICK, data_convention, test_scores, training_scores
@@ -126,10 +129,10 @@ def _needs_exact_evidence(subject: Subject) -> str:
 
 
 _why_not_exact = first_reason(
-    needs_integrable_latents, needs_latents(lambda num: num <= MAX_LATENTS, f"at most {MAX_LATENTS}")
+    needs_real_density, needs_few_contexts, needs_latents(lambda num: num <= MAX_LATENTS, f"at most {MAX_LATENTS}")
 )
 _why_no_gaps = first_reason(needs_integrable_latents, _needs_a_local_family)
-_why_no_annealing = first_reason(needs_integrable_latents, _needs_a_request)
+_why_no_annealing = first_reason(needs_real_density, _needs_a_request)
 _why_no_true_posteriors = first_reason(_why_no_gaps, needs_latents(lambda num: num == 2, "2"), _needs_exact_evidence)
 
 FULL: dict[str, Metric] = {
@@ -138,9 +141,10 @@ FULL: dict[str, Metric] = {
     "training scores": Metric(training_scores),
     "log-evidence by quadrature": Metric(_exact, _why_not_exact),
     "latents and probes": Metric(latent_metrics),
+    "probes of conditions": Metric(condition_metrics, why_no_condition_probes),
     "disentanglement": Metric(disentanglement_metrics, why_no_factors),
     "coded rate": Metric(coded_rate_metrics, why_not_coded),
-    "importance-weighted bounds": Metric(importance_metrics, needs_a_density),
+    "importance-weighted bounds": Metric(importance_metrics, needs_different_draws),
     "inference gaps": Metric(gap_metrics, _why_no_gaps),
     "annealing test examples": Metric(annealing_metrics, _why_no_annealing),
     "annealing simulated examples": Metric(bracket_metrics, _why_no_annealing),

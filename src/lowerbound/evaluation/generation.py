@@ -20,6 +20,7 @@ from lowerbound.evaluation.latent_geometry import categories, chart_of, traversa
 from lowerbound.foundation.errors import ConfigError
 from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
+from lowerbound.probability.prior import Temperature
 from lowerbound.probability.spaces import OneHot, Simplex
 
 BLOCK = 16  # examples
@@ -31,24 +32,24 @@ MAX_TRAVERSALS = 16
 
 
 @torch.no_grad()
-def codes_from_prior(model: VAE, num: int, seed: int, temperature: float = 1.0) -> Float[Tensor, "n latent"]:
+def codes_from_prior(model: VAE, num: int, seed: int, temperature: Temperature = 1.0) -> Float[Tensor, "n latent"]:
     """Draws z from the prior, its standard deviation scaled by `temperature`."""
     return model.sample_prior(num, generator(seed, "samples", _device(model)), temperature)
 
 
 @torch.no_grad()
-def expected_examples(model: VAE, num: int, seed: int, temperature: float = 1.0) -> Float[Tensor, "n *event"]:
+def expected_examples(model: VAE, num: int, seed: int, temperature: Temperature = 1.0) -> Float[Tensor, "n *event"]:
     """`best_guess` of each element, for codes from the prior."""
     blocks = _blocks_of_codes(model, num, seed, temperature)
-    return torch.cat([best_guess(model, model.decode(z)) for z in blocks])[:num]
+    return torch.cat([best_guess(part, part.decode(z)) for part, z in blocks])[:num]
 
 
 @torch.no_grad()
-def drawn_examples(model: VAE, num: int, seed: int, temperature: float = 1.0) -> Float[Tensor, "n *event"]:
+def drawn_examples(model: VAE, num: int, seed: int, temperature: Temperature = 1.0) -> Float[Tensor, "n *event"]:
     """Draws from p(x|z), for the same codes as `expected_examples`."""
     stream = generator(seed, "samples/likelihood", _device(model))
     blocks = _blocks_of_codes(model, num, seed, temperature)
-    return torch.cat([model.decode(z).sample(stream, 1)[0] for z in blocks])[:num]
+    return torch.cat([part.decode(z).sample(stream, 1)[0] for part, z in blocks])[:num]
 
 
 def to_images(x: Float[Tensor, "n channel height width"]) -> Float[np.ndarray, "n height width channel"]:
@@ -129,7 +130,7 @@ def path_between(
 
 @torch.no_grad()
 def prior_samples(
-    model: VAE, num_images: int, seed: int, temperature: float = 1.0
+    model: VAE, num_images: int, seed: int, temperature: Temperature = 1.0
 ) -> Float[np.ndarray, "n height width channel"]:
     """Decoded means of draws from the prior; the first ones are the same however many follow."""
     return to_images(expected_examples(model, num_images, seed, temperature))
@@ -140,9 +141,16 @@ def most_used_dimensions(latent_mean: Float[np.ndarray, "n latent"]) -> list[int
     return [int(i) for i in np.argsort(-latent_mean.var(0), kind="stable")[:MAX_TRAVERSALS]]
 
 
-def _blocks_of_codes(model: VAE, num: int, seed: int, temperature: float) -> Iterator[Float[Tensor, "block latent"]]:
+def _blocks_of_codes(
+    model: VAE, num: int, seed: int, temperature: Temperature
+) -> Iterator[tuple[VAE, Float[Tensor, "block latent"]]]:
+    """Codes block by block, with the model for the context of each; a context has `num` rows, of which the last is
+    repeated to fill a block."""
     size = max(1, min(BLOCK, LARGEST_BLOCK // math.prod(model.likelihood.raw_shape)))
-    yield from codes_from_prior(model, math.ceil(num / size) * size, seed, temperature).split(size)
+    rows = torch.arange(math.ceil(num / size) * size, device=_device(model)).clamp(max=num - 1)
+    codes = codes_from_prior(model.at_rows(rows), len(rows), seed, temperature)
+    for part, z in zip(rows.split(size), codes.split(size), strict=True):
+        yield model.at_rows(part), z
 
 
 def _device(model: VAE) -> torch.device:

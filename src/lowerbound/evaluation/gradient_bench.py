@@ -139,6 +139,11 @@ def measure_gradients(
     """
     if model.is_deterministic:
         raise ConfigError("a point-mass posterior has no ELBO, and its gradient no estimators; use another model.")
+    if model.posterior.is_deterministic:
+        raise ConfigError(
+            f"posterior {model.config.posterior!r} chooses one code for each example, so the gradient has no noise to "
+            "measure; use another model."
+        )
     some = examples.head(config.num_examples)
     batch = next(iter(Batches(some, len(some), device)))
     model.eval()
@@ -154,7 +159,7 @@ def target_of(model: VAE, batch: Batch, config: GradientConfig) -> Target:
     """The bound of a model at some examples, as a function of the raw output of its encoder."""
     conditioned, x = model.given(batch.context), batch.x
     with torch.no_grad():
-        raw, prior = raw_posteriors(model, batch), model.prior()
+        raw, prior = raw_posteriors(model, batch), conditioned.prior()
 
     def samples_at(draws: Draws, posterior: Distribution, parameters: Tensor) -> PosteriorSamples:
         likelihood = conditioned.decode(draws.value.unflatten(1, (-1, len(x))))

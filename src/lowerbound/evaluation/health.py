@@ -29,6 +29,7 @@ class HealthMetrics:
     active_units: int | None = None  # latent dimensions whose posterior mean varies between examples
     rate: Estimate | None = None
     rate_per_dimension: tuple[float, ...] | None = None
+    rates_by_level: tuple[Estimate, ...] = ()  # from the level nearest x; empty without levels
     # On training examples: whether the decoder uses z at all is separate from whether that generalises.
     distortion: Estimate | None = None
     allowed_distortion: float | None = None  # by the rate 'geco'
@@ -45,6 +46,7 @@ class HealthMetrics:
     moment_kl: float | None = None  # a lower bound on it, from means and variances only
     outside_share: float | None = None  # of examples outside the likelihood's support
     refusal: str = ""  # the likelihood's message for the first of them
+    code_use: float | None = None  # share of the discrete codes that training examples use
     amortisation_gap: Estimate | None = None
     approximation_gap: Estimate | None = None
     log_evidence: Estimate | None = None  # exact

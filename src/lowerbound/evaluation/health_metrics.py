@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
+from lowerbound.evaluation.code_metrics import measure_code_use
 from lowerbound.evaluation.expected_terms import BATCH_SIZE, expected_terms
 from lowerbound.evaluation.health import UNKNOWN, HealthMetrics, TrainedWith
 from lowerbound.evaluation.inference_gap import GapConfig, inference_gaps
@@ -19,6 +20,7 @@ from lowerbound.evaluation.latent_statistics import (
     decompose_rate,
     encode_examples,
     moment_kl,
+    prior_of_examples,
     rate_per_dimension,
 )
 from lowerbound.evaluation.local_posteriors import LOCAL_FAMILIES
@@ -90,8 +92,11 @@ def measure_health(
     found = _add_terms(replace(found, outside_share=0.0), model, splits, config, seed, device)
     if model.is_deterministic:
         return found
-    posterior = encode_examples(model, splits.train.subsample(config.num_coded), device)
-    found = _add_latent_statistics(found, model, posterior, seed, config.max_passes)
+    coded = splits.train.subsample(config.num_coded)
+    posterior, prior = encode_examples(model, coded, device), prior_of_examples(model, coded, device)
+    if (use := measure_code_use(model, coded, device)) is not None:
+        found = replace(found, code_use=use.share)
+    found = _add_latent_statistics(found, model, posterior, prior, seed, config.max_passes)
     if is_quick:
         return found
     tensors = {name: torch.as_tensor(array) for name, array in known.items() if name.endswith("_per_image")}
@@ -124,6 +129,7 @@ def _add_terms(
     return replace(
         found,
         rate=mean_and_standard_error(train.rate),
+        rates_by_level=tuple(mean_and_standard_error(rate) for rate in train.rates_by_level.T),
         train_elbo=mean_and_standard_error(train.elbo),
         test_elbo=mean_and_standard_error(test.elbo),
     )
@@ -142,21 +148,25 @@ def _swap_losses(model: VAE, examples: Examples, device: torch.device | str) -> 
 
 
 def _add_latent_statistics(
-    found: HealthMetrics, model: VAE, posterior: Distribution, seed: int, max_passes: int
+    found: HealthMetrics, model: VAE, posterior: Distribution, prior: Distribution, seed: int, max_passes: int
 ) -> HealthMetrics:
-    """Add active units, the rate decomposition and the KL per dimension."""
-    prior: Distribution = model.prior()
-    stream = generator(seed, "check-up/aggregate", posterior.centre.device)
-    split = decompose_rate(posterior, prior, stream, max_passes=max_passes)
+    """Add active units, the KL per dimension and, unless the prior is p(z|y), the rate decomposition."""
     is_sum = has_elementwise_kl(posterior, prior)
-    return replace(
+    found = replace(
         found,
         active_units=None if model.why_not_real else active_units(posterior).count,
         rate_per_dimension=tuple(rate_per_dimension(posterior, prior).tolist()) if is_sum else None,
+        clamped_share=_clamped_share(posterior) if isinstance(posterior, DiagonalNormal) else None,
+    )
+    if model.prior.takes_context:
+        return found
+    stream = generator(seed, "check-up/aggregate", posterior.centre.device)
+    split = decompose_rate(posterior, prior, stream, max_passes=max_passes)
+    return replace(
+        found,
         mutual_information=split.mutual_information if split.is_resolved else None,
         aggregate_kl=split.aggregate_kl if split.is_resolved else None,
         moment_kl=moment_kl(posterior, prior) if isinstance(prior, DiagonalNormal) else None,
-        clamped_share=_clamped_share(posterior) if isinstance(posterior, DiagonalNormal) else None,
     )
 
 

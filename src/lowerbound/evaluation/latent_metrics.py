@@ -25,7 +25,8 @@ def latent_metrics(subject: Subject) -> Measurements:
     arrays: dict[str, np.ndarray] = {}
     if not model.is_deterministic:
         posterior = encode_examples(model, splits.test, device)
-        scores += _rate_scores(posterior, model.prior(), subject.config.seed, scorer)
+        if not model.prior.takes_context:  # which p(z|y) the aggregate q(z) should be near is not defined
+            scores += _rate_scores(posterior, model.prior(), subject.config.seed, scorer)
         if not model.why_not_real:  # elsewhere the axes have no meaning of their own
             units = active_units(posterior)
             about = f"latent dimensions, of {model.latent_dim}, whose posterior mean has a variance above 0.01"

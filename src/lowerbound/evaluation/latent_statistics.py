@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lowerbound.data.batches import Batches
+from lowerbound.data.batches import Batches, context_of_all
 from lowerbound.data.sources import Examples
 from lowerbound.foundation.numerics import Estimate, mean_and_standard_error
 from lowerbound.models.vae import VAE
@@ -84,6 +84,15 @@ def encode_examples(model: VAE, examples: Examples, device: torch.device | str =
     # A flow's parameters are not among its tensors, and its moments are computed when they are asked for.
     together: Distribution = replace(posteriors[0], **joined)  # type: ignore[type-var]
     return together.detach()
+
+
+@torch.no_grad()
+def prior_of_examples(model: VAE, examples: Examples, device: torch.device | str = "cpu") -> Distribution:
+    """p(z), or p(z|y) of all examples as one distribution with batch shape [n], if the prior is conditional."""
+    if model.prior.takes_context:
+        model = model.given(context_of_all(examples, device))
+    prior: Distribution = model.prior()
+    return prior
 
 
 @torch.no_grad()

@@ -61,6 +61,16 @@ def needs_a_density(subject: Subject) -> str:
     return "a deterministic autoencoder has no log p(x) and no rate" if subject.model.is_deterministic else ""
 
 
+def needs_different_draws(subject: Subject) -> str:
+    """Reason why importance weights do not apply; empty if they do."""
+    if subject.model.posterior.is_deterministic:
+        return (
+            f"posterior {subject.model.config.posterior!r} chooses one code for each example, so every "
+            "importance-weighted bound is the ELBO"
+        )
+    return needs_a_density(subject)
+
+
 def needs_a_prior(subject: Subject) -> str:
     """Reason why samples from the prior do not apply; empty if they do."""
     return "" if subject.model.has_prior else "a deterministic autoencoder has no prior"
@@ -101,6 +111,9 @@ def first_reason(*conditions: Callable[[Subject], str]) -> Callable[[Subject], s
 
 needs_decoded_latents = first_reason(needs_a_density, needs_an_unconditional_model)
 """Why quantities that sample latents without an example do not apply; empty if they do."""
+
+needs_real_density = first_reason(needs_a_density, needs_real_latents)
+"""Why log p(x), or log p(x|y), is not integrated over latents in R^D; empty if it is."""
 
 needs_integrable_latents = first_reason(needs_decoded_latents, needs_real_latents)
 """Why integrals and Markov chains over latents do not apply; empty if they do."""

@@ -61,7 +61,10 @@ def log_density_level(pair: Distribution, draws: Float[Tensor, "draw latent"], p
 
 
 def marginal_of(prior: Prior, dimensions: Sequence[int]) -> Distribution | None:
-    """The marginal of the prior for some latents; None if it has none."""
+    """The marginal of the prior for some latents; None if it has none, as a prior p(z|y) without a single y."""
+    prior = prior.standalone() if prior.takes_context else prior
+    if prior.takes_context:
+        return None
     distribution: Distribution = prior()
     if list(dimensions) == list(range(prior.latent_dim)):
         return distribution

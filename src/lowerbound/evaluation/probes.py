@@ -1,6 +1,5 @@
 """Probes: accuracy of logistic regression and of nearest neighbours that predict labels from latents."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.latent_statistics import encode_examples
 from lowerbound.foundation.errors import DataError
-from lowerbound.foundation.numerics import Estimate
+from lowerbound.foundation.numerics import Estimate, binomial_error
 from lowerbound.models.vae import VAE
 
 MAX_PROBED = 100_000
@@ -55,4 +54,4 @@ def _probe(classifier: Any, train: LabelledCodes, test: LabelledCodes) -> Estima
 
     probe = make_pipeline(StandardScaler(), classifier).fit(train.mean.numpy(), train.labels.numpy())
     accuracy = float(probe.score(test.mean.numpy(), test.labels.numpy()))
-    return Estimate(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(test.labels)))
+    return Estimate(accuracy, binomial_error(accuracy, len(test.labels)))

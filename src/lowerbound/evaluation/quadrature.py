@@ -36,7 +36,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import context_of_all, scaled
 from lowerbound.data.sources import Examples
 from lowerbound.evaluation.lattice import CELLS_PER_AXIS, Integrand, Tiles
 from lowerbound.evaluation.lattice_sums import LevelSums, log_negligible
@@ -119,12 +119,36 @@ def _columns(found: QuadratureEvidence) -> tuple[Tensor, ...]:
 
 
 def _exact(model: VAE, examples: Examples, tolerance: float, device: torch.device | str) -> QuadratureEvidence:
+    if model.takes_context:
+        return _exact_given(model, examples, tolerance, device)
     if examples.is_redrawn:  # pixels are drawn by `scaled`, for all examples at once
         return integrate(model, scaled(examples).to(device), tolerance)
     at_once = max(1, MAX_VALUES // math.prod(examples.event_shape))
     parts = np.array_split(np.arange(len(examples)), max(1, math.ceil(len(examples) / at_once)))
     found = [integrate(model, scaled(examples.subset(part)).to(device), tolerance) for part in parts]
     return found[0] if len(found) == 1 else _merged(found)
+
+
+def _exact_given(model: VAE, examples: Examples, tolerance: float, device: torch.device | str) -> QuadratureEvidence:
+    """log p(x|y): the examples of each context together, because they share the integrand's decoded cells."""
+    context = context_of_all(examples, device)
+    assert context is not None
+    own, which = context.unique(dim=0, return_inverse=True)
+    groups = [(which == number).nonzero().flatten().cpu() for number in range(len(own))]
+    x = scaled(examples) if examples.is_redrawn else None
+    found = []
+    for rows, one in zip(groups, own.split(1), strict=True):
+        some = scaled(examples.subset(rows.numpy())) if x is None else x[rows]
+        found.append(integrate(model.given_one(one), some.to(device), tolerance))
+    merged, order = _merged(found), torch.cat(groups).argsort()
+    return replace(
+        merged,
+        log_evidence=merged.log_evidence[order],
+        discretisation_error=merged.discretisation_error[order],
+        truncation_error=merged.truncation_error[order],
+        spacing=merged.spacing[order],
+        has_converged=merged.has_converged[order],
+    )
 
 
 @torch.no_grad()

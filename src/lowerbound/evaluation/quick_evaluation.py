@@ -9,7 +9,10 @@ from lowerbound.data.batches import Batches
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.evaluation.bound_metrics import exact_metrics, why_not_exact
 from lowerbound.evaluation.checklist import checked
+from lowerbound.evaluation.classification_metrics import classification_metrics, why_no_classifier
+from lowerbound.evaluation.code_metrics import code_metrics, why_no_codes
 from lowerbound.evaluation.config import EvaluationConfig
+from lowerbound.evaluation.enumeration import enumeration_metrics, why_no_enumeration
 from lowerbound.evaluation.expected_terms import BATCH_SIZE, ExampleTerms, expected_terms, sufficient_draws
 from lowerbound.evaluation.figure_arrays import FIGURE_ARRAYS
 from lowerbound.evaluation.health import UNKNOWN, TrainedWith
@@ -20,7 +23,6 @@ from lowerbound.evaluation.reference_levels import grey_floor, z_free_distortion
 from lowerbound.evaluation.results import ROWS, Measurements, Results, Score, Scorer
 from lowerbound.foundation.allocator import kept_memory
 from lowerbound.models.vae import VAE
-from lowerbound.probability.kl import has_closed_form_kl
 from lowerbound.probability.likelihoods import convention_for
 
 CHECKLIST = "checks"
@@ -73,18 +75,23 @@ def data_convention(model: VAE, splits: Splits) -> str:
 
 
 def _bound_scores(model: VAE, terms: ExampleTerms, num_draws: int, score: Scorer) -> Iterator[Score]:
+    num_draws = 1 if model.posterior.is_deterministic else num_draws
     if model.is_deterministic:
         about = "−log p(x|z) of each example, decoded from its code; lower is better"
         yield score("reconstruction-error", terms.distortion, about, None)
     else:
         yield score("elbo", terms.elbo, "evidence lower bound; higher is better", num_draws)
         yield score("distortion", terms.distortion, "−E[log p(x|z)], the reconstruction term", num_draws)
-        is_exact = has_closed_form_kl(model.posterior_of_zeros(), model.prior())
+        is_exact = model.has_closed_form_kl
         about = "KL(q(z|x) ‖ p(z)), the cost of the latents"
         yield score("rate", terms.rate, about, None if is_exact else num_draws)
+        for name, rate in zip(model.level_names, terms.rates_by_level.T, strict=True):
+            about = f"part of the rate that {name} of the latents has; level 1 is nearest x"
+            yield score(f"rate-of-{name.replace(' ', '-')}", rate, about, num_draws)
         yield from score.bits("bits-per-dimension", terms.elbo, terms.num_values, "−ELBO", num_draws)
     if score.convention not in ROWS:
-        centre = "code" if model.is_deterministic else f"posterior {'centre' if model.why_not_real else 'mean'}"
+        has_mean = not (model.why_not_real or model.level_names)
+        centre = "code" if model.is_deterministic else f"posterior {'mean' if has_mean else 'centre'}"
         about = f"squared error of the decoded {centre}"
         yield score("squared-error", terms.squared_error, about, None, "per element")
 
@@ -101,6 +108,8 @@ def test_scores(subject: Subject, num_draws: int | None = None) -> Measurements:
         terms_of |= {"reconstruction_error": terms.distortion}
     else:
         terms_of |= {"elbo": terms.elbo, "distortion": terms.distortion, "rate": terms.rate}
+        by_level = zip(model.level_names, terms.rates_by_level.T, strict=True)
+        terms_of |= {f"rate_of_{name.replace(' ', '_')}": rate for name, rate in by_level}
     return Measurements(scores, {f"{name}_per_image": values.numpy() for name, values in terms_of.items()})
 
 
@@ -162,7 +171,10 @@ QUICK: dict[str, Metric] = {
     **FIGURE_ARRAYS,
     "test scores": Metric(lambda subject: test_scores(subject, _sufficient(subject))),
     "log-evidence by quadrature": Metric(_exact, why_not_exact),
+    "log-evidence by enumeration": Metric(enumeration_metrics, why_no_enumeration),
     "training scores": Metric(lambda subject: training_scores(subject, _draws_of_test(subject), MOST_TRAINING)),
     "reference scores": Metric(_reference_scores),
+    "use of codes": Metric(code_metrics, why_no_codes),
+    "classification": Metric(classification_metrics, why_no_classifier),
     CHECKLIST: Metric(_checks),
 }

@@ -83,7 +83,7 @@ def _of_distortion(health: HealthMetrics) -> list[Remedy]:
     num_latents = 16 if health.latent_dim is None or health.latent_dim < 16 else 2 * health.latent_dim
     return [
         Remedy(f"a distortion that this model can reach ({reached})"),
-        Remedy(f"more latents (--set model.latent_dim={num_latents})", "model.latent_dim", UP),
+        Remedy(f"more latents (--set {_num_latents(health, num_latents)})", "model.latent_dim", UP),
         _more_epochs(health, 100),
     ]
 
@@ -92,9 +92,20 @@ def _of_collapse(health: HealthMetrics) -> list[Remedy]:
     warm_up, active = _warm_up(health), health.active_units
     remedies = [replace(warm_up, text=f"{warm_up.text} to use more of them")]
     if active:
-        text = f"--set model.latent_dim={active} to keep only those that are used"
+        text = f"--set {_num_latents(health, active)} to keep only those that are used"
         remedies.append(Remedy(text, "model.latent_dim", DOWN))
     return remedies
+
+
+def _of_unused_codes(health: HealthMetrics) -> list[Remedy]:
+    if health.settings.get("model.posterior") == "fsq":
+        return [Remedy("fewer levels of model.posterior_options.levels"), _more_epochs(health, 30)]
+    options: Any = health.settings.get("model.posterior_options", {})
+    least_use = min(1.0, _further(options.get("least_use"), 0.3))
+    if options.get("least_use") == least_use:
+        return [_more_epochs(health, 30)]
+    sooner = f"--set model.posterior_options.least_use={least_use:g} to move unused codes sooner"
+    return [Remedy(sooner), _more_epochs(health, 30)]
 
 
 def _of_clamped_variances(health: HealthMetrics) -> list[Remedy]:
@@ -143,7 +154,27 @@ def _of_holes(health: HealthMetrics) -> list[Remedy]:
     if latent_dim == 1 or not health.has_real_latents:
         return [higher]
     fewer = 2 if latent_dim is None or latent_dim > 2 else 1
-    return [higher, Remedy(f"fewer latents (--set model.latent_dim={fewer})", "model.latent_dim", DOWN)]
+    return [higher, Remedy(f"fewer latents (--set {_num_latents(health, fewer)})", "model.latent_dim", DOWN)]
+
+
+def _of_dead_level(health: HealthMetrics) -> list[Remedy]:
+    warm_up = _warm_up(health)
+    remedies = [replace(warm_up, text=f"{warm_up.text}, in which levels come into use")]
+    is_plain = health.settings.get("objective.bound", "elbo") == "elbo"
+    if is_plain and health.settings.get("objective.rate") != "free-bits-level":
+        text = "objective.rate=free-bits-level, which leaves every level some nats"
+        if health.settings.get("objective.gradient", "reparameterized") != "reparameterized":
+            text = f"objective.gradient=reparameterized --set {text}"
+        remedies.append(_set(text))
+    return [*remedies, Remedy("fewer levels (model.levels)")]
+
+
+def _num_latents(health: HealthMetrics, number: int) -> str:
+    """The setting of a number of latents: of all levels in proportion, if there are any."""
+    levels: Sequence[int] = health.settings.get("model.levels", ())
+    if len(levels) < 2:
+        return f"model.latent_dim={number}"
+    return f"model.levels={_list([max(1, round(level * number / sum(levels))) for level in levels])}"
 
 
 def _of_bottleneck(health: HealthMetrics) -> list[Remedy]:
@@ -223,6 +254,8 @@ REMEDIES: dict[str, Callable[[HealthMetrics], list[Remedy]]] = {
     "undertrained": _of_undertrained,
     "distortion above the allowed one": _of_distortion,
     "posterior collapse": _of_collapse,
+    "unused codes": _of_unused_codes,
+    "dead level": _of_dead_level,
     "log-variance at its bound": _of_clamped_variances,
     "σ at its bound": lambda health: [_set(_FIXED_SIGMA)],
     "log-evidence estimate below a lower bound": _of_low_evidence,

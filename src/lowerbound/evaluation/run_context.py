@@ -38,6 +38,7 @@ class DataContext:
     checksum: str
     test_checksum: str
     monitored: Literal["validation", "test"]  # split
+    conditions: tuple[Column, ...] = ()  # of a conditional model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,14 @@ some tenths."""
 OVERFITTING_FRACTION = 0.1
 """Share of the gain from z on training examples that may be lost on new ones; reference models lose 3 to 9 %."""
 
+DEAD_LEVEL = 0.01
+"""Nats of rate below which a level of latents carries nothing: a level that is used has tenths or more."""
+
 CLAMPED_SHARE = 1e-3
 """Share of log-variances that may be at their bound, where the gradient is 0: a few may be unusual examples."""
+
+LEAST_CODE_USE = 0.5
+"""Share of discrete codes that are used: below it, half of the codebook, one bit of each index, is lost."""
 
 FAR_FROM_PRIOR = 1.0
 """KL from the aggregate posterior to the prior, in nats: 1 is as if codes filled e⁻¹ = 37 % of the prior. Reference
