@@ -15,3 +15,13 @@ def test_the_parameters_of_the_layers_and_of_the_likelihood_are_all_parameters()
 def test_another_size_than_width_and_height_is_refused():
     with pytest.raises(UsageError, match=r"size '9' is not WIDTHxHEIGHT"):
         summary("dense", "9")
+
+
+@pytest.mark.parametrize("recipe", ["burda-cvae", "m2"])
+def test_recipes_that_are_given_labels_have_those_of_digits(recipe):
+    assert "given the label, one of 10" in summary(recipe).title
+
+
+def test_conditions_that_only_data_have_are_refused():
+    with pytest.raises(UsageError, match="conditional on 'site', 'age' depend on the data; give a run"):
+        summary("dense", settings={"model": {"condition_on": ["site", "age"]}})

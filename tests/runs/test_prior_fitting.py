@@ -126,7 +126,8 @@ def test_packed_data_are_read(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--kind", "spline"), "unknown kind of prior 'spline'; accepted: flow, mixture-of-normals"),
+        (("--kind", "spline"), "unknown kind of prior 'spline'; accepted: autoregressive, flow, mixture-of-normals"),
+        (("--kind", "autoregressive"), "a prior 'autoregressive' is fitted to discrete codes"),
         (("--components", 80), "80 components cannot be fitted to 7"),
         (("--data", "elsewhere.npy"), "elsewhere.npy does not exist"),
         (("--kind", "flow", "--device", "tpu"), "tpu"),

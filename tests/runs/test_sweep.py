@@ -192,3 +192,13 @@ def test_with_evaluate_every_run_has_the_full_evaluation_once(data, tmp_path):
     before = times(found.path)
     assert started(tmp_path / "sweep", data, settings=settings, evaluate=True).as_json() == found.as_json()
     assert times(found.path) == before
+
+
+def test_points_may_differ_in_what_their_models_are_given(data, tmp_path):
+    labels = ["a", "b", "c"] * 20
+    over = {"model.condition_on": [[], ["label"]]}
+    swept = sweep(IMAGES, labels=labels, over=over, recipe="dense", settings=TINY, out=tmp_path / "sweep")
+    assert [run.label for run in swept.runs] == ["condition_on=[]", 'condition_on=["label"]']
+    settings = merge(TINY, {"model": {"condition_on": ["label"]}})
+    alone = train(IMAGES, labels, recipe="dense", settings=settings, out=tmp_path / "alone")
+    assert_same_weights(swept.runs[1].path, alone.path)

@@ -11,7 +11,7 @@ from lowerbound.data.sources import DataConfig, load
 from lowerbound.foundation.errors import Interrupted
 from lowerbound.runs import threads
 from lowerbound.runs.experiment import resolve
-from lowerbound.runs.run import initial_model
+from lowerbound.runs.new_model import initial_model
 from lowerbound.runs.threads import choose_threads, idle_cores, operations_of_step, running_threads
 
 CPU = torch.device("cpu")

@@ -24,6 +24,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data import number_parsing
+from lowerbound.data.batches import context_of_all
+from lowerbound.data.conditions import given_in_table
 from lowerbound.data.parquet import read_parquet
 from lowerbound.data.reading import STANDARD_LIMIT, Limit, limit_from_setting
 from lowerbound.data.table_examples import conform_table, match_columns
@@ -34,7 +36,7 @@ from lowerbound.foundation.run_identity import RunPath, path_of
 from lowerbound.foundation.schema import Column, Schema
 from lowerbound.foundation.seeding import ContentNoise, content_noise, generator
 from lowerbound.foundation.storage import write_bytes, write_text
-from lowerbound.models.vae import VAE
+from lowerbound.models.vae import VAE, Context
 from lowerbound.probability.tables import ColumnCodes, TableRow
 from lowerbound.runs.trained_model import load
 
@@ -112,9 +114,10 @@ def impute_table(
             f"impute needs a model trained on a table; this model has likelihood {vae.config.likelihood!r}."
         )
     table = _read(path, schema, limit)
-    rows = conform_table(table, schema, skip_broken)
-    x = torch.from_numpy(np.asarray(rows.examples.values))
-    cells = list(_filled_cells(vae, x, frozenset(rows.unreadable), match_columns(table, schema)))
+    rows = conform_table(table, schema, skip_broken, given_in_table(table, schema, {}))
+    x, context = torch.from_numpy(np.asarray(rows.examples.values)), context_of_all(rows.examples)
+    names = match_columns(table, schema)
+    cells = list(_filled_cells(vae, x, context, frozenset(rows.unreadable), names))
     fills = {(cell.row, cell.column): cell.fill for cell in cells}
     if path.suffix.lower() == ".parquet":
         content = fill_parquet(path, table, fills, limit)
@@ -173,8 +176,10 @@ def _draws(
     return samples.z, samples.log_weight
 
 
-def _from_prior(vae: VAE, num_draws: int) -> Float[Tensor, "sample 1 latent"]:
+def _from_prior(vae: VAE, num_draws: int) -> Float[Tensor, "sample #batch latent"]:
     device = next(vae.parameters()).device
+    if vae.prior.takes_context:  # one for each row
+        return vae.prior().sample(generator(0, "imputation from the prior", device), num_draws)
     return vae.prior.sample(generator(0, "imputation from the prior", device), num_draws).unsqueeze(1)
 
 
@@ -192,13 +197,13 @@ def _mixture(likelihood: TableRow, weight: Float[Tensor, "sample batch"]) -> Exp
 
 
 def _filled_cells(
-    vae: VAE, x: Float[Tensor, "row column"], unreadable: frozenset[int], names: list[str]
+    vae: VAE, x: Float[Tensor, "row column"], context: Context | None, unreadable: frozenset[int], names: list[str]
 ) -> Iterator[FilledCell]:
     """The filled cells of all readable rows, row by row."""
     incomplete = [row for row in x.isnan().any(-1).nonzero().flatten().tolist() if row not in unreadable]
     for start in range(0, len(incomplete), BATCH_SIZE):
         rows = incomplete[start : start + BATCH_SIZE]
-        expected = expected_cells(vae, x[rows])
+        expected = expected_cells(vae.given(None if context is None else context[rows]), x[rows])
         for position, row in enumerate(rows):
             for index in x[row].isnan().nonzero().flatten().tolist():
                 yield _filled_cell(row, names[index], vae.columns[index], expected, (position, index))

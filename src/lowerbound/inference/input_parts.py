@@ -12,8 +12,8 @@ from lowerbound.data.packed_files import is_packed
 from lowerbound.data.prefetch import prefetched
 from lowerbound.data.remote import Location
 from lowerbound.data.sources import checksum
-from lowerbound.runs.inputs import InputOptions, read_inputs
-from lowerbound.runs.packed_inputs import MOST_ROWS, PackedInputs, Part
+from lowerbound.runs.inputs import InputOptions, packed_inputs, read_inputs
+from lowerbound.runs.packed_inputs import MOST_ROWS, Part
 from lowerbound.runs.trained_model import TrainedModel
 
 
@@ -32,7 +32,7 @@ class InputParts(Protocol):
 def open_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOptions) -> InputParts:
     """Packed data, read when needed; or any other inputs, which are read whole."""
     if len(inputs) == 1 and is_packed(location := Location(inputs[0])):
-        return PackedInputs(trained, location, options.skip_broken)
+        return packed_inputs(trained, location, options)
     return LoadedInputs(read_inputs(trained, inputs, options))
 
 

@@ -1,7 +1,7 @@
 """Tasks of a trained model: sample, reconstruct, encode, interpolate, evaluate."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.data.batches import Batches, scaled
+from lowerbound.data.batches import Batches, one_batch
 from lowerbound.data.column_writers import (
     WRITERS,
     Columns,
@@ -41,8 +41,11 @@ from lowerbound.inference.engine import asked, check_engine, choose_engine, on_e
 from lowerbound.inference.input_parts import InputParts, first_of, joined, open_inputs, parts_of, skipped_and_notes
 from lowerbound.inference.shards import PartResult, check_shards, job_of, write_shards
 from lowerbound.inference.task_outputs import in_run, save_each, save_grid, write_rows
+from lowerbound.models.missing_labels import predicted
 from lowerbound.models.vae import VAE
+from lowerbound.probability.prior import Temperature
 from lowerbound.probability.summaries import summary_of
+from lowerbound.runs.condition_tables import values_of
 from lowerbound.runs.inputs import STANDARD, InputOptions, captions_of, read_inputs, read_one, run_of
 from lowerbound.runs.packed_inputs import Part
 from lowerbound.runs.preparation import choose_device
@@ -51,7 +54,8 @@ from lowerbound.runs.trained_model import TrainedModel, load
 from lowerbound.training.checkpoint import model_checksum
 
 NUM_DRAWS = 16  # from the posterior of each example that is reconstructed
-MAX_SAMPLES = 10_000  # in one picture
+NUM_SAMPLES = 64  # unless another number is asked for
+MAX_SAMPLES = 10_000  # at once
 
 
 @dataclass(frozen=True)
@@ -78,25 +82,34 @@ class Reconstructed:
 @kept_memory()
 def sample(
     run: RunPath,
-    num_examples: int,
-    temperature: float = 1.0,
+    num_examples: int | None = None,
+    temperature: Temperature = 1.0,
     seed: int = 0,
     out: Path | None = None,
     folder: Path | None = None,
     num_columns: int = 0,
     engine: str = "auto",
+    given: Mapping[str, Any] | None = None,
+    given_table: Path | None = None,
 ) -> Path:
     """Draws from the model: decoded means of images as one picture, or each as a file of `folder`; rows as a table.
 
     The picture has `num_columns` columns; with 0 it is about square. The engine "auto" is torch, so that the first
-    draws are the same to the bit, however many follow. UsageError for outputs that exclude one another, and for a
-    folder or a grid of anything but images.
+    draws are the same to the bit, however many follow. A conditional model samples for the values `given` of its
+    conditions, or one example for each row of a `given_table` of them; by default, the levels of a single condition in
+    turn. UsageError for outputs that exclude one another, and for a folder or a grid of anything but images.
     """
     check_engine(engine)
     if folder is not None and (out is not None or num_columns):
         raise UsageError("a folder gets one file for each image, instead of one picture; leave one of both out.")
     place, trained = path_of(run), load(run)
     model = trained.vae
+    if given_table is not None:
+        of_table = values_of(given_table, trained.schema, num_examples)
+        num_examples, given = len(next(iter(of_table.values()))), {**of_table, **(given or {})}
+        if num_examples > MAX_SAMPLES:
+            raise UsageError(f"{given_table} has {num_examples:,} rows; accepted: at most {MAX_SAMPLES:,}.")
+    num_examples = num_examples or NUM_SAMPLES
     if not model.has_prior:
         raise UsageError(
             f"{place} is a deterministic autoencoder; it has no prior to sample from.", hint="fit-prior", path=place
@@ -114,9 +127,11 @@ def sample(
             )
         path = out or in_run(run, "samples.csv")
         check_suffix(path)
-        return write_rows(path, trained.generate(num_examples, seed=seed, temperature=temperature), trained.schema)
+        rows = trained.generate(num_examples, seed=seed, temperature=temperature, given=given)
+        return write_rows(path, rows, trained.schema)
     if folder is None:
         check_output(out or in_run(run, "samples.png"), [], is_table=False)
+    model = trained.given(given or trained.levels_in_turn(num_examples), num_examples)
     images = generation.prior_samples(model, num_examples, seed, temperature)
     if folder is not None:
         return save_each(folder, images)
@@ -157,8 +172,9 @@ def reconstruct(
     passes = {"encoder": 2 * len(examples), "decoder": (NUM_DRAWS + 1) * len(examples)}
     chosen = choose_engine(engine, run, trained.vae, passes, on_examples(examples.first))
     model = chosen.model
-    shown = scaled(examples.first(num_examples))
-    expected = best_guess(model, model.decode(model.encode(shown).centre))
+    batch = one_batch(examples.first(num_examples))
+    shown, conditioned = batch.x, model.given(batch.context)
+    expected = best_guess(model, conditioned.decode(conditioned.encode(shown).centre))
     if is_image:
         pair = [generation.to_images(shown), generation.to_images(expected)]
         captions = captions_of(collection.subset(np.arange(len(shown))))
@@ -210,7 +226,7 @@ def _encoded_range(model: VAE, found: InputParts, start: int, stop: int) -> Iter
 
 @torch.no_grad()
 def encoded_columns(model: VAE, part: Part) -> Columns:
-    """The id, posterior and label of each example."""
+    """The id, posterior and label of each example, and the label that a classifier predicts."""
     examples = part.examples
     posteriors = [model.given(batch.context).encode(batch.x) for batch in Batches(examples, BATCH_SIZE)]
     summaries = [summary_of(posterior) for posterior in posteriors]
@@ -220,6 +236,9 @@ def encoded_columns(model: VAE, part: Part) -> Columns:
         columns[name][list(part.collection.unreadable)] = np.nan
     if examples.labels is not None:
         columns["label"] = labels_column(part.collection.label_names, np.asarray(examples.labels))
+    if model.classifier is not None:
+        columns |= predicted(examples, model)
+        columns["probability"][list(part.collection.unreadable)] = np.nan
     return columns
 
 
@@ -250,8 +269,13 @@ def interpolate(
     path = out or in_run(run, "interpolation.png" if is_image else "interpolation.csv")
     check_output(path, [first, second], is_table=not is_image)
     found = [_typical(trained, label, options) if label else read_one(trained, name, options) for name, label in ends]
-    begin, end = (scaled(one.examples)[0] for one in found)
-    expected = best_guess(model, model.decode(generation.path_between(model, begin, end, num_examples)))
+    batches = [one_batch(one.examples) for one in found]
+    begin, end = (model.given(batch.context).encode(batch.x).centre[0] for batch in batches)
+    z = model.space.path(begin, end, num_examples)
+    # Of a conditional model, the first half has the condition of one end, the second that of the other.
+    known = [batch.context for batch in batches if batch.context is not None and model.takes_context]
+    context = torch.cat(known)[torch.arange(num_examples) * 2 // num_examples] if known else None
+    expected = best_guess(model, model.given(context).decode(z))
     if is_image:
         captions = [*captions_of(found[0]), *[("",)] * (num_examples - 2), *captions_of(found[1])]
         return save_grid(path, generation.to_images(expected), columns=num_examples, captions=captions)

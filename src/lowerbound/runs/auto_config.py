@@ -52,6 +52,8 @@ def choose(examples: Examples, given: Settings | None = None) -> tuple[Choice, .
         "training.schedule": _training,
     }
     open_ones = [make for key, make in makers.items() if key.partition(".")[2] not in _section(given, key)]
+    if _section(given, "model.levels").get("levels"):
+        open_ones = [make for make in open_ones if make is not _latents]  # their number is the sum over levels
     return tuple(make(examples, given) for make in open_ones)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.data.sources import Splits
 from lowerbound.runs.experiment import Experiment
-from lowerbound.runs.run import model_to_restore
+from lowerbound.runs.new_model import model_to_restore
 from lowerbound.training.loop import training_steps
 
 NUM_TIMED = 8  # steps, of which the first is not counted

@@ -1,12 +1,14 @@
 """Reading inputs of a trained model: the run's test examples, a named source, files; all by the run's schema."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lowerbound.data.column_writers import named_columns
+from lowerbound.data.conditions import replaced_context
 from lowerbound.data.examples import Collection
 from lowerbound.data.files import ReadingOptions, options_for_schema, read_raw, to_collection, with_limits
 from lowerbound.data.images import IMAGE_SUFFIXES, read_image_files
@@ -19,6 +21,7 @@ from lowerbound.data.remote_copies import copied
 from lowerbound.data.sources import SOURCES, DataConfig, load
 from lowerbound.data.tables import RawTable
 from lowerbound.foundation.errors import UsageError
+from lowerbound.runs.condition_tables import values_of, with_conditions_of
 from lowerbound.runs.packed_inputs import PackedInputs
 from lowerbound.runs.run_data import own_splits
 from lowerbound.runs.trained_model import TrainedModel
@@ -32,6 +35,8 @@ class InputOptions:
     data_dir: str = ""  # of IDX files
     skip_broken: bool = False
     max_gib: float | None = None  # limit on the data's memory, as stored; None is 4
+    given: Mapping[str, str] = field(default_factory=dict)  # values of conditions, for all examples
+    given_table: Path | None = None  # with values of conditions for each example
 
 
 STANDARD = InputOptions()
@@ -41,24 +46,46 @@ def read_inputs(trained: TrainedModel, inputs: Sequence[str], options: InputOpti
     """The run's test examples, or those of a source, a file, a folder or image files; DataError if they do not fit."""
     if not inputs:
         splits = own_splits(run_of(trained), data=options.data, data_dir=options.data_dir)
-        return Collection(splits.test, splits.label_names, ids=splits.test_ids, schema=splits.schema, place=splits.name)
+        own = Collection(splits.test, splits.label_names, ids=splits.test_ids, schema=splits.schema, place=splits.name)
+        return replaced_context(own, trained.schema, _values_for(own, trained, options))
     if options.data:
         raise UsageError(
             "inputs and the path of the run's own data are both given; leave one of them out.", hint="data"
         )
     reading = _reading(trained, options)
     if len(inputs) == 1 and inputs[0] not in SOURCES and is_packed(location := Location(inputs[0])):
-        return PackedInputs(trained, location, options.skip_broken).whole(reading.limit)
+        return packed_inputs(trained, location, options).whole(reading.limit)
     if len(inputs) == 1:
-        raw = read_stored(trained, inputs[0], options)
+        raw = _with_conditions(read_stored(trained, inputs[0], options), trained, options)
         return trained.supported(to_collection(raw, reading), options.skip_broken)
     others = [name for name in inputs if Path(name).suffix.lower() not in IMAGE_SUFFIXES]
     if others:
         raise UsageError(
             f"{others[0]} is not an image file; give one file or folder, or several {', '.join(IMAGE_SUFFIXES)}."
         )
-    raw = read_image_files([Path(name).expanduser() for name in inputs], reading.images)
-    return trained.collection(raw, options.skip_broken)
+    images = read_image_files([Path(name).expanduser() for name in inputs], reading.images)
+    raw = _with_conditions(images, trained, options)
+    return trained.collection(raw, options.skip_broken, options.given)
+
+
+def packed_inputs(trained: TrainedModel, location: Location, options: InputOptions = STANDARD) -> PackedInputs:
+    """Packed data as inputs of a model; UsageError for a table of conditions."""
+    if options.given_table is not None:
+        raise UsageError(
+            f"{location} is packed, and has the labels of its examples; a table of conditions is for other data."
+        )
+    return PackedInputs(trained, location, options.skip_broken, options.given)
+
+
+def _with_conditions(raw: RawArray | RawTable, trained: TrainedModel, options: InputOptions) -> RawArray | RawTable:
+    table = options.given_table
+    return raw if table is None else with_conditions_of(table, raw, trained.schema)
+
+
+def _values_for(own: Collection, trained: TrainedModel, options: InputOptions) -> dict[str, Any]:
+    table = options.given_table
+    of_table = {} if table is None else values_of(table, trained.schema, len(own.examples))
+    return {**of_table, **options.given}
 
 
 def read_stored(trained: TrainedModel, name: str, options: InputOptions = STANDARD) -> RawArray | RawTable:
@@ -86,7 +113,8 @@ def read_table(trained: TrainedModel, inputs: Sequence[str], options: InputOptio
 def _reading(trained: TrainedModel, options: InputOptions) -> ReadingOptions:
     """How files are read for a model."""
     limit = limit_from_setting(options.max_gib)
-    reading = options_for_schema(ReadingOptions(skip_broken=options.skip_broken, limit=limit), trained.schema)
+    reading = ReadingOptions(skip_broken=options.skip_broken, limit=limit, given=options.given)
+    reading = options_for_schema(reading, trained.schema)
     return with_limits(replace(reading, images=replace(reading.images, skip_broken=options.skip_broken)))
 
 

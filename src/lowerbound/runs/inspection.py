@@ -70,7 +70,8 @@ def inspect(config: DataConfig, out: Path | None = None, settings: Settings | No
     """
     if out is not None:
         check_output(out, [config.source], is_table=False)
-    collection = drop_unreadable(collect(config))
+    infers = bool((settings or {}).get("model", {}).get("classifier"))
+    collection = drop_unreadable(collect(config, partly_labelled=infers))
     examples = collection.examples
     known = examples.values[~np.isnan(examples.values)] if examples.layout == "table" else examples.values.reshape(-1)
     if collection.schema is not None and any(collection.schema.offset):

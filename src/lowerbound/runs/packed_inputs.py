@@ -1,6 +1,6 @@
 """PackedInputs: packed data as the input of a trained model, read by its schema, whole or part by part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,12 +35,16 @@ class Part:
 class PackedInputs:
     """All rows of packed data, of its splits one after another."""
 
-    def __init__(self, trained: TrainedModel, location: Location, skip_broken: bool) -> None:
-        manifest = read_manifest(location)
+    def __init__(
+        self, trained: TrainedModel, location: Location, skip_broken: bool, given: Mapping[str, str] | None = None
+    ) -> None:
+        manifest, self.given = read_manifest(location), dict(given or {})
         self.trained, self.schema, self.skip_broken = trained, manifest.schema, skip_broken
         self.place, self.identity, self.num_rows = str(location), manifest.checksum, manifest.num_rows
         self.examples = packed_examples(location, manifest)
         if trained.schema.has_named_columns:
+            if trained.schema.conditions:
+                refuse_mismatch(self.place, "is a packed table, and a conditional model reads tables; give the table")
             _check_columns(self.place, self.schema, trained.schema)
         self.num_bytes = self.num_rows * manifest.row_bytes
         self.rows_at_once = max(1, min(MOST_ROWS, MOST_BYTES // manifest.row_bytes))
@@ -64,7 +68,7 @@ class PackedInputs:
         values = few.values + np.reshape(schema.offset, schema.shape) if schema.offset else few.values
         labels = None if few.labels is None else [schema.label_names[label] for label in np.asarray(few.labels)]
         raw = RawArray(place=self.place, values=values, labels=labels, numbers=numbers)
-        found = self.trained.collection(raw, self.skip_broken)
+        found = self.trained.collection(raw, self.skip_broken, self.given)
         # The names of all labels, not only of those in this part.
         chosen = few.labels if not found.ids or few.labels is None else few.labels[np.array(found.ids, np.int64)]
         return replace(found, examples=replace(found.examples, labels=chosen), label_names=schema.label_names)

@@ -8,7 +8,6 @@ import torch
 
 from lowerbound.data.data_kinds import describe_columns, describe_examples
 from lowerbound.data.sources import SOURCES, Examples, Splits
-from lowerbound.data.sources import load as load_data
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import pluralise, skipped_lines
@@ -17,6 +16,7 @@ from lowerbound.probability.likelihoods import LIKELIHOODS
 from lowerbound.probability.parts import option_checks
 from lowerbound.runs.auto_config import choose, chosen_settings
 from lowerbound.runs.experiment import AUTO, Experiment, Settings, from_settings, merge, tables
+from lowerbound.runs.run_data import conditioned_by, splits_of_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,11 @@ def prepare(
     """The experiment with what its data decide: number of epochs, levels of the likelihood.
 
     With `auto_below`, the settings that the user gave, model and training are chosen to fit the data wherever these
-    leave them open. `message` receives descriptions of the data and of the choices. `splits` are data held in memory.
+    leave them open. `message` receives descriptions of the data and of the choices. `splits` are data that were read
+    before.
     """
     in_memory = splits is not None
-    splits = splits or load_data(experiment.data)
+    splits = conditioned_by(experiment, splits or splits_of_source(experiment))
     is_known = experiment.data.source in SOURCES and auto_below is None
     for line in _about(splits, is_known):
         message(line)

@@ -22,7 +22,7 @@ from lowerbound.models.construction import build_model
 from lowerbound.models.vae import VAE
 from lowerbound.probability.mixture_prior import NUM_COMPONENTS
 from lowerbound.probability.prior import Prior
-from lowerbound.probability.spaces import REAL
+from lowerbound.probability.spaces import REAL, CodeVectors
 from lowerbound.runs.experiment import Experiment
 from lowerbound.runs.finished_run import Run, load_run
 from lowerbound.runs.free_directory import check_is_free
@@ -36,12 +36,28 @@ from lowerbound.training.checkpoint import save_model
 from lowerbound.training.prior_fits import FITS, Codes, FitConfig, FitProgress, check_fit, draw_codes
 
 
-def _check_latents_are_real(model: VAE) -> None:
-    if model.posterior.space != REAL:
+def _for_latents(config: FitConfig, model: VAE) -> FitConfig:
+    """The configuration with the sizes of discrete codes; ConfigError for a prior of other latents than the model's."""
+    if model.level_names:
         raise ConfigError(
-            f"priors are fitted to real latents; those of posterior {model.config.posterior!r} are "
-            f"{model.posterior.space.about}, whose prior is {model.config.prior!r}."
+            f"the model has {len(model.level_names)} levels of latents, whose prior its networks have learned; priors "
+            "are fitted to models with one."
         )
+    space, name = model.posterior.space, model.config.posterior
+    if config.kind == "autoregressive":
+        if not isinstance(space, CodeVectors):
+            raise ConfigError(
+                f"a prior 'autoregressive' is fitted to discrete codes; those of posterior {name!r} are {space.about}; "
+                "fit another kind of prior, or train posterior 'vq', 'residual-vq' or 'fsq'."
+            )
+        return replace(config, codes=dict(space.prior_options))
+    if space != REAL:
+        advice = "; fit kind 'autoregressive' to them" if isinstance(space, CodeVectors) else ""
+        raise ConfigError(
+            f"a prior {config.kind!r} is fitted to real latents; those of posterior {name!r} are {space.about}, whose "
+            f"prior is {model.config.prior!r}{advice}."
+        )
+    return config
 
 
 def fit_prior(
@@ -72,7 +88,7 @@ def fit_prior(
     if target is not None:
         check_is_free(target, can_resume=False)
     stored, trained, epochs = read_stored(path), load(path), read_epochs(path)
-    _check_latents_are_real(trained.vae)
+    config = _for_latents(config, trained.vae)
     splits, chosen = own_splits(path, data=data, data_dir=data_dir), choose_device(device)
     experiment = with_prior(stored.experiment, config)
     model = with_fitted(trained.vae, experiment, _fitted(trained.vae.to(chosen), splits, config, chosen, callbacks))
@@ -129,7 +145,13 @@ def _fitted(model: VAE, splits: Splits, config: FitConfig, device: torch.device,
 
 def with_fitted(model: VAE, experiment: Experiment, prior: Prior) -> VAE:
     """A model with the weights of another one, except for its prior."""
-    fitted = build_model(experiment.model, model.event_shape, generator(0, "replaced"), columns=model.columns)
+    fitted = build_model(
+        experiment.model,
+        model.event_shape,
+        generator(0, "replaced"),
+        columns=model.columns,
+        conditions=model.conditions,
+    )
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("prior.")}
     of_prior = {f"prior.{name}": value for name, value in prior.state_dict().items()}
     fitted.load_state_dict(weights | of_prior)

@@ -121,6 +121,7 @@ def _data_context(splits: Splits) -> dict[str, Any]:
         "layout": splits.train.layout,
         "columns": [asdict(column) for column in splits.train.columns],
         "label_names": list(splits.label_names),
+        "conditions": [asdict(column) for column in (splits.schema.conditions if splits.schema else ())],
         "factor_names": [] if splits.test.factors is None else list(splits.test.factors.names),
         "notes": list(splits.notes),
         "skipped": list(splits.skipped),

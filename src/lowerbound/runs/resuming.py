@@ -13,7 +13,7 @@ from lowerbound.runs.finished_run import Run
 from lowerbound.runs.preparation import choose_device
 from lowerbound.runs.ranks import announce_ranks
 from lowerbound.runs.run import SILENT, Callbacks, Job, continue_run, of_writer
-from lowerbound.runs.run_data import own_splits, read_stored
+from lowerbound.runs.run_data import read_stored, stored_splits
 from lowerbound.runs.run_lock import writing_into
 from lowerbound.runs.tracking import Log
 
@@ -46,7 +46,7 @@ def resume(
             stored = read_stored(path)
             check_recipe(path, stored.experiment, recipe)
             experiment = resumed_experiment(stored.experiment, settings or {})
-            splits = own_splits(path, data=data, data_dir=experiment.data.data_dir)
+            splits = stored_splits(path, data=data, data_dir=experiment.data.data_dir)
             job = Job(path, experiment, splits, choose_device(device), callbacks)
             announce_ranks(experiment, job.callbacks.message)
         return continue_run(job, _config_resumed(stored.content, experiment))

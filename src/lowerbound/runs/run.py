@@ -19,23 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from lowerbound.data.batches import deviation_of, mean_of
 from lowerbound.data.sources import Splits
 from lowerbound.evaluation.anomaly_calibration import calibrate_scores
 from lowerbound.evaluation.metrics import Subject
-from lowerbound.evaluation.quick_evaluation import data_convention, evaluate_quick
+from lowerbound.evaluation.quick_evaluation import evaluate_quick
 from lowerbound.evaluation.results import ProgressCallback, Results, read_results
 from lowerbound.foundation import distributed
 from lowerbound.foundation.arguments import named_arguments
 from lowerbound.foundation.errors import ConfigError, Interrupted, RunError, UsageError
 from lowerbound.foundation.progress import Progress
 from lowerbound.foundation.run_identity import CONFIG, MODEL, is_run, read_config
-from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.storage import temporary_folder
 from lowerbound.foundation.text_files import write_toml
-from lowerbound.models.construction import build_model
+from lowerbound.models.missing_labels import inferred_splits
 from lowerbound.models.vae import DEFAULT_PRIOR, VAE
 from lowerbound.objectives.rates import described
 from lowerbound.reporting.report import write_report
@@ -44,6 +41,7 @@ from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, m
 from lowerbound.runs.finished_run import Run, finished_run, load_run
 from lowerbound.runs.frame_keeping import FrameKeeper
 from lowerbound.runs.free_directory import CHECKPOINTS, check_is_free, check_repeats
+from lowerbound.runs.new_model import check_can_train, initial_model, model_to_restore
 from lowerbound.runs.preparation import Prepared, choose_device, prepare
 from lowerbound.runs.provenance import config_of, context_of, settings_without_places
 from lowerbound.runs.ranks import announce_ranks, check_see_the_run, check_see_the_same
@@ -54,7 +52,6 @@ from lowerbound.runs.threads import running_threads
 from lowerbound.runs.tracking import Log, sinks_of, tracking
 from lowerbound.runs.trained_model import CALIBRATION, TrainedModel
 from lowerbound.training.checkpoint import Checkpoint, load_checkpoint, save_model
-from lowerbound.training.group_stepping import check_draws_can_be_shared
 from lowerbound.training.loop import training_steps
 from lowerbound.training.state import machine
 
@@ -242,28 +239,6 @@ def _check_prior_is_trained(experiment: Experiment) -> None:
         )
 
 
-def check_can_train(model: VAE, splits: Splits) -> None:
-    """DataError or ConfigError for a model that cannot be trained on these data, or on these ranks."""
-    data_convention(model, splits)
-    check_draws_can_be_shared(model)
-
-
-def initial_model(experiment: Experiment, splits: Splits) -> VAE:
-    """The model before training, initialised with the mean and standard deviation of the training data."""
-    return _build(experiment, splits, mean_of(splits.train), deviation_of(splits.train))
-
-
-def model_to_restore(experiment: Experiment, splits: Splits) -> VAE:
-    """The same model, for weights that a checkpoint replaces: without the statistics of the data."""
-    return _build(experiment, splits)
-
-
-def _build(experiment: Experiment, splits: Splits, mean: Tensor | None = None, deviation: Tensor | None = None) -> VAE:
-    weights = generator(experiment.training.seed, "initial weights")
-    shape, columns = splits.train.event_shape, splits.train.columns
-    return build_model(experiment.model, shape, weights, mean, deviation, columns=columns)
-
-
 def continue_run(job: Job, config: Mapping[str, Any]) -> Run:
     """Continue a run from its newest intact checkpoint, or from the start if it has none; `config` is written first."""
     folder = job.path / CHECKPOINTS
@@ -329,6 +304,7 @@ def _carry_out(
 
 
 def _evaluate_trained(job: Job, model: VAE) -> Run:
+    job = replace(job, splits=inferred_splits(job.splits, model))
     splits = job.splits
     assert splits.schema is not None
     with replacing_model(job.path, job.callbacks.message):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lowerbound.data.conditions import conditioned
 from lowerbound.data.hugging_face import is_name
 from lowerbound.data.objects import read_object
 from lowerbound.data.remote import is_remote
@@ -19,7 +20,9 @@ from lowerbound.foundation.run_identity import CONFIG, read_config
 from lowerbound.foundation.schema import Layout, Schema, check_schema
 from lowerbound.foundation.strict import parsed
 from lowerbound.models.construction import check_parts_are_known
+from lowerbound.models.missing_labels import inferred_splits
 from lowerbound.runs.experiment import SECTIONS, Experiment, from_settings
+from lowerbound.training.checkpoint import load_model
 
 MEMORY = "memory"
 """Source of data that was held in memory."""
@@ -62,7 +65,10 @@ class _Config:
 
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
-    "training": {"threads": 0},
+    "data": {"num_labelled": 0},
+    "model": {"condition_on": [], "classifier": False, "levels": [], "hierarchy": "ladder", "level_hidden": [256]},
+    "objective": {"classification_weight": 0.0},
+    "training": {"threads": 0, "labelled_per_batch": 100},
     "evaluation": {"after_training": True, "num_coded": 100},
 }
 """Settings that a run of this format may lack because it was trained before there were any, with what it was."""
@@ -116,6 +122,14 @@ def _differences(expected: Any, stored: Any, key: str = "") -> Iterator[str]:
 
 
 def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
+    """`stored_splits`, with labels that the model of the run infers where they are missing."""
+    splits = stored_splits(path, data=data, data_dir=data_dir)
+    if not any(part.has_missing_context for part in (splits.train, splits.validation, splits.test)):
+        return splits
+    return inferred_splits(splits, load_model(path))
+
+
+def stored_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     """The data that a run was trained on, from the path `data` or from where it was; verified by checksum.
 
     UsageError without `data` for a run on data in memory; DataError or RunError if the data cannot be read or differs.
@@ -123,7 +137,7 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     run = read_stored(path)
     stored, config = run.content, replace(run.experiment.data, data_dir=data_dir or run.experiment.data.data_dir)
     if config.source in SOURCES and not data:
-        return _verified(path, stored, load(config))
+        return _verified(path, stored, conditioned_by(run.experiment, load(config)))
     if stored["run"].get("in_memory") and not data:
         raise UsageError(
             f"{path} was trained on data in memory; give the path of a file that contains them.", hint="data"
@@ -132,7 +146,8 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     for place in [data] if data else _places(stored, config):
         try:
             _check_exists(place)
-            return _verified(path, stored, load(_placed(config, place, stored), run.schema))
+            splits = conditioned_by(run.experiment, load(_placed(config, place, stored), run.schema))
+            return _verified(path, stored, splits)
         except (DataError, RunError, UnknownName) as error:
             failures.append(error)
     changed = next((error for error in failures if isinstance(error, RunError)), failures[0])
@@ -141,6 +156,21 @@ def own_splits(path: Path, *, data: str = "", data_dir: str = "") -> Splits:
     remedy = "" if data else " If it was moved, give its new path."
     raise DataError(
         f"the data of {path} cannot be read: {str(changed).rstrip('.')}.{remedy}", hint="" if data else "data"
+    )
+
+
+def splits_of_source(experiment: Experiment) -> Splits:
+    """The splits of the file, folder or named source that an experiment names; some labels may be missing where its
+    model infers them.
+    """
+    return load(experiment.data, partly_labelled=experiment.model.classifier)
+
+
+def conditioned_by(experiment: Experiment, splits: Splits) -> Splits:
+    """The splits as an experiment's model is given them; raises as `conditioned` does."""
+    data, model = experiment.data, experiment.model
+    return conditioned(
+        splits, model.condition_on, infers=model.classifier, num_labelled=data.num_labelled, seed=data.split_seed
     )
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from lowerbound.data.sources import DataConfig, Splits
-from lowerbound.data.sources import load as load_data
 from lowerbound.evaluation.results import Results, read_results
 from lowerbound.evaluation.sweep_results import SweepPoint, SweepResults, SweepRun
 from lowerbound.foundation import distributed
@@ -43,18 +42,17 @@ from lowerbound.runs.experiment import Experiment, Settings, keyword_settings, m
 from lowerbound.runs.finished_run import finished_run
 from lowerbound.runs.free_directory import check_repeats
 from lowerbound.runs.grid import Grid, GridPoint, Over, check_extends, grid_of, is_sweep, read_grid
+from lowerbound.runs.new_model import check_can_train, model_to_restore
 from lowerbound.runs.preparation import Prepared, choose_device, default_path, prepare
 from lowerbound.runs.provenance import config_of
 from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.run import (
     SILENT,
     Callbacks,
-    check_can_train,
     is_in_memory,
-    model_to_restore,
     start_run,
 )
-from lowerbound.runs.run_data import MEMORY, splits_in_memory
+from lowerbound.runs.run_data import MEMORY, conditioned_by, splits_in_memory, splits_of_source
 from lowerbound.runs.tracking import Log
 
 MOST_TIMED = 8  # runs of which a few steps are timed
@@ -101,9 +99,9 @@ def sweep(
     source = MEMORY if in_memory else None if data is None else str(data)
     given = merge(tables(settings or {}), keyword_settings(data=source, epochs=epochs, seed=seed))
     grid = grid_of(config or str(recipe), given, over, seeds)
-    read = (lambda config: splits_in_memory(data, labels, config, factors)) if in_memory else load_data
+    of_memory = _Data(lambda experiment: splits_in_memory(data, labels, experiment.data, factors), in_memory=True)
     path = temporary_folder() if out is None else Path(out)
-    job = SweepJob(path, grid, _Data(read, in_memory), choose_device(device), evaluate, command, callbacks)
+    job = SweepJob(path, grid, of_memory if in_memory else _Data(), choose_device(device), evaluate, command, callbacks)
     return run_sweep(job)
 
 
@@ -114,7 +112,7 @@ def resume_sweep(
     grid = read_grid(Path(out))
     if grid.settings.get("data", {}).get("source") == MEMORY:
         raise UsageError(f"the sweep in {out} was of data in memory; call sweep with these data and out={str(out)!r}.")
-    return run_sweep(SweepJob(Path(out), grid, _Data(load_data), choose_device(device), evaluate, "", callbacks))
+    return run_sweep(SweepJob(Path(out), grid, _Data(), choose_device(device), evaluate, "", callbacks))
 
 
 def default_sweep_path(grid: Grid) -> Path:
@@ -124,17 +122,18 @@ def default_sweep_path(grid: Grid) -> Path:
 
 
 class _Data:
-    """The splits of a data configuration; the last ones are kept, for all runs on the same data."""
+    """The splits of an experiment, before its model is given a part of them; kept for all runs on the same data."""
 
-    def __init__(self, read: Callable[[DataConfig], Splits], in_memory: bool = False) -> None:
+    def __init__(self, read: Callable[[Experiment], Splits] = splits_of_source, in_memory: bool = False) -> None:
         self.in_memory = in_memory
         self._read = read
-        self._kept: tuple[DataConfig, Splits] | None = None
+        self._kept: tuple[tuple[DataConfig, bool], Splits] | None = None
 
-    def __call__(self, config: DataConfig) -> Splits:
-        if self._kept is None or self._kept[0] != config:
+    def __call__(self, experiment: Experiment) -> Splits:
+        key = experiment.data, experiment.model.classifier
+        if self._kept is None or self._kept[0] != key:
             self._kept = None  # memory for two is not needed
-            self._kept = config, self._read(config)
+            self._kept = key, self._read(experiment)
         return self._kept[1]
 
 
@@ -149,6 +148,10 @@ class SweepJob:
     evaluates: bool
     command: str
     callbacks: Callbacks
+
+    def splits(self, experiment: Experiment) -> Splits:
+        """The data as the model of an experiment is given them."""
+        return conditioned_by(experiment, self.data(experiment))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,18 +204,18 @@ def _once(message: Callable[[str], None]) -> Callable[[str], None]:
 
 def _planned(job: SweepJob, point: GridPoint, message: Callable[[str], None]) -> list[_Planned]:
     """The runs of one point, checked with the data: the model is built, and a run in its place is the same one."""
-    splits = job.data(point.experiment.data)
+    read = job.data(point.experiment)
     with _naming(point.label):
         below = point.settings if job.grid.is_auto else None
-        ready = prepare(point.experiment, auto_below=below, message=message, splits=splits)
-        check_can_train(model_to_restore(ready.experiment, splits), splits)
+        ready = prepare(point.experiment, auto_below=below, message=message, splits=read)
+        check_can_train(model_to_restore(ready.experiment, ready.splits), ready.splits)
     found = []
     for seed in job.grid.seeds(ready.experiment):
         experiment = ready.with_seed(seed).experiment
         # Beside one another, so that the folder can be explored, and with the seed, so that others can be added.
         path = job.path / f"{point.folder},seed-{seed}"
         if is_run(path):
-            check_repeats(path, config_of(experiment, splits, "", job.data.in_memory))
+            check_repeats(path, config_of(experiment, ready.splits, "", job.data.in_memory))
         label = f"{point.label}, seed {seed}" if job.grid.num_seeds > 1 else point.label
         found.append(_Planned(point, experiment, path, label))
     return found
@@ -245,7 +248,7 @@ def _estimated(job: SweepJob, runs: Sequence[_Planned]) -> float:
     timed = []
     for run in runs[:: -(-len(runs) // MOST_TIMED)]:
         with suppress(NonFiniteLoss):  # which its training will report
-            timed.append(seconds_of_training(run.experiment, job.data(run.experiment.data), job.device))
+            timed.append(seconds_of_training(run.experiment, job.splits(run.experiment), job.device))
     return mean(timed or [0.0]) * len(runs)
 
 
@@ -292,7 +295,7 @@ def _complete(job: SweepJob, run: _Planned) -> None:
     """Train a run, go on with it, or leave it as it is; with the full evaluation if that was wanted."""
 
     def prepared() -> Prepared:
-        return Prepared(run.experiment, job.data(run.experiment.data), job.data.in_memory)
+        return Prepared(run.experiment, job.splits(run.experiment), job.data.in_memory)
 
     device = job.device.type
     finished = start_run(run.path, prepared, device, job.command, job.callbacks, keeps=True)

@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.data.batches import Batches
+from lowerbound.data.batches import Batches, context_of_all
 from lowerbound.data.column_writers import Columns, drawn_columns, named_columns
+from lowerbound.data.conditions import context_rows, resolved
 from lowerbound.data.examples import Collection
 from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.objects import read_object
@@ -37,10 +38,12 @@ from lowerbound.foundation.run_identity import RunPath, is_run, path_of
 from lowerbound.foundation.schema import UNSCALED, Schema
 from lowerbound.foundation.storage import check_is_no_dangling_link
 from lowerbound.foundation.text import one_line, shortened
+from lowerbound.models.missing_labels import log_probabilities, with_inferred_labels
 from lowerbound.models.stored_units import StoredUnits, to_stored_units
 from lowerbound.models.support import convention_of, supported_examples
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import Distribution
+from lowerbound.probability.prior import Temperature
 from lowerbound.runs.importance_threshold import add_importance
 from lowerbound.runs.run_data import read_stored
 from lowerbound.training.checkpoint import load_with_schema, save_model
@@ -131,21 +134,30 @@ class TrainedModel:
             f"{UNFINISHED}; evaluate the run, which measures them" if has_held_out else "training held out no examples"
         )
 
-    def collection(self, raw: RawArray | RawTable, skip_broken: bool = False) -> Collection:
-        """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place."""
-        options = ReadingOptions(schema=self.schema, skip_broken=skip_broken)
+    def collection(
+        self, raw: RawArray | RawTable, skip_broken: bool = False, given: Mapping[str, Any] | None = None
+    ) -> Collection:
+        """Stored numbers or cells as examples of this model; DataError for what does not fit, with its place.
+
+        `given` has values of conditions, in place of labels or columns.
+        """
+        options = ReadingOptions(schema=self.schema, skip_broken=skip_broken, given=given or {})
         return self.supported(to_collection(raw, options), skip_broken)
 
     def supported(self, collection: Collection, skip_broken: bool = False) -> Collection:
-        """The examples that the likelihood can score; see `lowerbound.models.support`."""
-        return supported_examples(collection, self.vae.likelihood, self.schema, skip_broken)
+        """The examples that the likelihood can score (see `lowerbound.models.support`), with labels that a classifier
+        infers where they are missing.
+        """
+        found = supported_examples(collection, self.vae.likelihood, self.schema, skip_broken)
+        return with_inferred_labels(found, self.vae)
 
-    def examples(self, x: Any) -> Collection:
+    def examples(self, x: Any, given: Mapping[str, Any] | None = None) -> Collection:
         """Python data in the run's layout, one example or N, as a Collection.
 
         Images are H×W, N×H×W, H×W×C or N×H×W×C, or with channels first where that is unambiguous; rows of a table are
         a DataFrame or a mapping of columns. PIL images are resized and converted like image files. DataError for
-        anything else.
+        anything else. A conditional model needs `given`: by the name of a condition, such as "label", one value for
+        all examples, or a sequence with one for each; columns of a table are found in the table.
         """
         is_table = isinstance(x, Mapping) or hasattr(x, "columns")
         raw = read_object(x, place="the table" if is_table else PLACE)
@@ -153,59 +165,96 @@ class TrainedModel:
             raise SchemaError("expected examples, got splits; pass one of the splits, such as splits.test.")
         if isinstance(raw, RawArray) and not (raw.is_from_images and self.schema.layout == "image"):
             raw = self._laid_out(raw)
-        return self.collection(raw)
+        return self.collection(raw, given=given)
 
     @torch.no_grad()
-    def encode(self, x: Any) -> Distribution:
-        """The posterior q(z|x) of examples in stored units, without gradients."""
-        distribution: Distribution = self.vae.posterior(self._raw_posterior(self.examples(x)))
+    def encode(self, x: Any, *, given: Mapping[str, Any] | None = None) -> Distribution:
+        """The posterior q(z|x) of examples in stored units, without gradients; q(z|x, y) of a conditional model, whose
+        y is `given` (see `examples`).
+        """
+        distribution: Distribution = self.vae.posterior(self._raw_posterior(self.examples(x, given)))
         return distribution.detach()  # what is computed from it later has no gradients either
 
     @torch.no_grad()
-    def decode(self, z: Any) -> StoredUnits:
-        """The likelihood p(x|z) of N×latent codes, with values in stored units and layout, without gradients."""
-        return StoredUnits(self.vae.decode(self._codes(z)), self.schema)
+    def decode(self, z: Any, *, given: Mapping[str, Any] | None = None) -> StoredUnits:
+        """The likelihood p(x|z) of N×latent codes, with values in stored units and layout, without gradients; p(x|z, y)
+        of a conditional model.
+        """
+        codes = self._codes(z)
+        return StoredUnits(self.given(given, len(codes)).decode(codes), self.schema)
 
     @torch.no_grad()
-    def reconstruct(self, x: Any) -> Any:
+    def reconstruct(self, x: Any, *, given: Mapping[str, Any] | None = None) -> Any:
         """The expected example at the posterior's centre, in stored units: an array, or columns by name."""
-        centre = self.vae.posterior(self._raw_posterior(self.examples(x))).centre
-        return self.written(self._guess(centre))
+        collection = self.examples(x, given)
+        centre = self.vae.posterior(self._raw_posterior(collection)).centre
+        return self.written(self._guess(self.vae.given(context_of_all(collection.examples)), centre))
 
     @torch.no_grad()
-    def generate(self, num: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Any:
+    def generate(
+        self, num: int = 1, *, seed: int = 0, temperature: Temperature = 1.0, given: Mapping[str, Any] | None = None
+    ) -> Any:
         """New examples in stored units: decoded means for images, draws from p(x|z) for other data.
 
-        They are those of the command `sample` with this seed, and the first ones do not depend on `num`.
+        They are those of the command `sample` with this seed, and the first ones do not depend on `num`. A conditional
+        model generates them for the values `given`; by default, the levels of a single condition in turn. A model with
+        levels of latents also takes a temperature for each, from the level nearest x.
         """
         if not self.vae.has_prior:
             raise UsageError("a deterministic autoencoder has no prior to generate from; fit_prior fits one.")
         if isinstance(num, bool) or not isinstance(num, int | np.integer) or num < 1:
             raise UsageError(f"num is {num!r}; it needs a whole number of at least 1.")
-        if not 0 <= temperature < math.inf:
+        if not all(0 <= number < math.inf for number in np.atleast_1d(temperature)):
             raise UsageError(f"temperature is {temperature!r}; it needs a finite number of at least 0.")
+        model = self.given(given or self.levels_in_turn(int(num)), int(num))
         if self.schema.layout == "image":
-            return self.written(expected_examples(self.vae, int(num), seed, temperature))
-        return self.drawn(drawn_examples(self.vae, int(num), seed, temperature))
+            return self.written(expected_examples(model, int(num), seed, temperature))
+        return self.drawn(drawn_examples(model, int(num), seed, temperature))
 
-    def score(self, x: Any, *, by: str = "") -> Float[np.ndarray, " n"]:
+    def given(self, given: Mapping[str, Any] | None, num: int) -> VAE:
+        """The model for `num` examples with these values of its conditions; UsageError or SchemaError if they do not
+        fit, and for values that an unconditional model is given.
+        """
+        if not self.schema.conditions and not given:
+            return self.vae
+        if not self.schema.conditions:
+            resolved(self.schema, given or {})
+        return self.vae.given(torch.from_numpy(context_rows(self.schema, given or {}, num)))
+
+    def levels_in_turn(self, num: int) -> dict[str, Any]:
+        """The levels of the condition in turn, for `num` examples; empty unless there is a single one, with levels."""
+        conditions = self.schema.conditions
+        if len(conditions) != 1 or not conditions[0].levels:
+            return {}
+        levels = conditions[0].levels
+        return {conditions[0].name: [levels[index % len(levels)] for index in range(num)]}
+
+    def score(self, x: Any, *, by: str = "", given: Mapping[str, Any] | None = None) -> Float[np.ndarray, " n"]:
         """The anomaly score of each example, in nats, higher is more anomalous; NaN for a row without a known cell.
 
         `by` is a name in `evaluation.anomaly_scores.SCORES`; without one the kind of data decides.
         """
         calibration = self.calibration(importance=by == "importance")
-        found = measure(self.vae, self.examples(x).examples, importance=by == "importance")
+        found = measure(self.vae, self.examples(x, given).examples, importance=by == "importance")
         judged = calibration.judge(found, by)
         return judged.scores[judged.by]
 
+    def classify(self, x: Any) -> Float[np.ndarray, "n level"]:
+        """q(y|x): the probability of each level of the condition (`schema.conditions[0].levels`) by the classifier."""
+        if self.vae.classifier is None:
+            raise UsageError("the model has no classifier; one is trained with model.classifier=true.")
+        probabilities: np.ndarray = np.exp(log_probabilities(self.examples(x).examples, self.vae))
+        return probabilities
+
     def _raw_posterior(self, collection: Collection) -> Tensor:
-        if self.vae.takes_context:
+        if self.vae.takes_context and self.vae.encoding is None:
             raise UsageError(
                 "the model is conditional: its networks need the labels or covariates of each example; use "
                 "model.vae.given(context), which takes examples on the model's scale."
             )
-        features, encoder = self.vae.likelihood.features, self.vae.encoder
-        return torch.cat([encoder(features(x)).to(x.dtype) for x in Batches(collection.examples, BATCH_SIZE).examples])
+        return torch.cat(
+            [self.vae.given(batch.context).raw_posterior(batch.x) for batch in Batches(collection.examples, BATCH_SIZE)]
+        )
 
     def _codes(self, z: Any) -> Float[Tensor, "n latent"]:
         try:
@@ -223,8 +272,9 @@ class TrainedModel:
         self.vae.check_codes(codes)
         return codes
 
-    def _guess(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
-        return torch.cat([best_guess(self.vae, self.vae.decode(part)) for part in z.split(BATCH_SIZE)])
+    def _guess(self, model: VAE, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *event"]:
+        rows = torch.arange(len(z)).split(BATCH_SIZE)
+        return torch.cat([best_guess(model, model.at_rows(part).decode(z[part])) for part in rows])
 
     def written(self, x: Float[Tensor, "n *event"]) -> np.ndarray | Columns:
         """Examples as the model sees them, converted to stored units and layout: an array, or columns by name."""
