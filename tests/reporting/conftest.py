@@ -41,6 +41,7 @@ def _results(
     num_examples: int = 200,
     manifold_sizes: tuple[int, ...] = (15, 20),
     space: str = "real",
+    num_levels: int = 0,
     context: dict[str, Any] | None = None,
 ) -> Results:
     noise = np.random.default_rng(0)
@@ -67,6 +68,11 @@ def _results(
     if variational and latent_dim > 2:
         arrays["traversals"] = images(11 * latent_dim)
         arrays["traversal_dimensions"] = np.arange(latent_dim)
+    if num_levels:
+        arrays |= {"recoded_originals": images(2), "recoded": images(2 * num_levels)}
+        share = np.linspace(0.05, 0.95, 10, dtype=np.float32)
+        calibration = {"confidence": share, "accuracy": share**2, "counts": np.arange(1, 11)}
+        arrays |= {f"calibration_{name}": array for name, array in calibration.items()}
     if full:
         arrays |= _bound_arrays(noise) | _factor_arrays(noise, latent_dim) | _bits(noise, images(5))
     if full and latent_dim == 2:
@@ -75,6 +81,10 @@ def _results(
         arrays = _in_space(space, arrays, images)
     scores = _variational_scores() if variational else _deterministic_scores()
     told = _context(image_shape, latent_dim, num_labels)
+    if num_levels:
+        levels = [f"kind of digit number {level}" for level in range(num_levels)]
+        told["data"]["conditions"] = [{"name": "kind", "kind": "categorical", "levels": levels}]
+        told["config"]["model"] |= {"condition_on": ["kind"], "prior": "conditional-normal"}
     if rows:
         kept = [name for name in arrays if name in OF_ROWS or name.startswith("true_posterior_")]
         arrays = {name: arrays[name] for name in kept if name != "true_posterior_images"} | _rows(noise)

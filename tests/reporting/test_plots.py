@@ -25,6 +25,7 @@ KINDS = {
     "a sphere": {"latent_dim": 3, "space": "sphere"},
     "a simplex": {"latent_dim": 3, "space": "simplex", "num_labels": 0},
     "codes": {"latent_dim": 6, "space": "one-hot"},
+    "conditional": {"num_levels": 3},
     "rows of a table": {"rows": True, "num_labels": 0, "latent_dim": 3},
     "rows of a table, two latents": {"rows": True, "num_labels": 0, "full": True},
 }
@@ -49,6 +50,7 @@ EXPECTED = {
     "a sphere": CURVED | {"latent_sphere", "manifold_4", "traversals"},
     "a simplex": CURVED | {"latent_triangle", "manifold_4", "mixtures"},
     "codes": CURVED | {"category_shares", "code_means"},
+    "conditional": VARIATIONAL | {"recoded", "calibration", "latent_space", "manifold_15", "manifold_20"},
     "rows of a table": ROWS | {"latent_pair"},
     "rows of a table, two latents": ROWS | {"true_posterior", "latent_space"},
 }

@@ -9,6 +9,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from lowerbound.evaluation.results import Results
 from lowerbound.foundation.text import pluralise
+from lowerbound.probability.priors import PRIORS
 from lowerbound.reporting import palette, theme
 
 Point = tuple[float, float]
@@ -16,6 +17,7 @@ Point = tuple[float, float]
 WIDTH, HEIGHT = 7.4, 3.3
 RADIUS = 0.34
 LATENT, OBSERVED = (2.05, 2.47), (2.05, 0.93)
+CONDITION, BESIDE = (2.5, 1.7), 0.42  # of a conditional model, whose z and x stand further left
 PHI, THETA = (0.42, 2.47), (3.68, 0.93)
 PLATE = (1.1, 0.22, 1.9, 2.86)  # left, bottom, width, height
 KEY_LEFT, KEY_TEXT = 4.3, 4.9
@@ -36,10 +38,17 @@ def model_graph(results: Results) -> Figure:
     axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     axes.set_axis_off()
     _plate(axes, _num_examples(results))
-    z = _node(axes, LATENT, r"$\mathbf{z}$", theme.PAPER)
-    x = _node(axes, OBSERVED, r"$\mathbf{x}$", palette.SHADE)
+    left = BESIDE if _conditions(results) else 0.0
+    z = _node(axes, (LATENT[0] - left, LATENT[1]), r"$\mathbf{z}$", theme.PAPER)
+    x = _node(axes, (OBSERVED[0] - left, OBSERVED[1]), r"$\mathbf{x}$", palette.SHADE)
     phi = _parameter(axes, PHI, r"$\phi$", "right")
     theta = _parameter(axes, THETA, r"$\theta$", "left")
+    if _conditions(results):
+        y = _node(axes, CONDITION, r"$\mathbf{y}$", palette.SHADE)
+        _arrow(axes, y, x, "-")
+        if _prior_is_given(results):
+            _arrow(axes, y, z, "-", bend=0.25)
+        _arrow(axes, y, z, DOTTED, bend=-0.15)
     _arrow(axes, z, x, "-", bend=-0.32)
     _arrow(axes, x, z, DOTTED, bend=-0.32)
     _arrow(axes, theta, x, "-")
@@ -96,10 +105,15 @@ def _arrow(axes: Axes, start: Circle, end: Circle, linestyle: Any, bend: float =
 
 
 def _key(axes: Axes, results: Results) -> None:
-    model = results.context.get("config", {}).get("model", {})
-    _entry(axes, 2.93, "-", "generative model", r"$p_\theta(x\,|\,z)\;p(z)$", _named(model, "likelihood", "prior"))
-    _entry(axes, 1.98, DOTTED, "inference model", r"$q_\phi(z\,|\,x)$", _named(model, "posterior"))
-    for height, colour, words in ((1.06, theme.PAPER, _latent(model)), (0.62, palette.SHADE, _image(results))):
+    model, given = results.context.get("config", {}).get("model", {}), _conditions(results)
+    prior = r"p_\theta(z\,|\,y)" if _prior_is_given(results) else "p(z)"
+    generative = rf"$p_\theta(x\,|\,z{', y' if given else ''})\;{prior}$"
+    _entry(axes, 2.93, "-", "generative model", generative, _named(model, "likelihood", "prior"))
+    inference = rf"$q_\phi(z\,|\,x{', y' if given else ''})$"
+    _entry(axes, 1.98, DOTTED, "inference model", inference, _named(model, "posterior"))
+    rows = [(theme.PAPER, _latent(model)), (palette.SHADE, _image(results))]
+    rows += [(palette.SHADE, f"given, y: {', '.join(given)}")] if given else []
+    for height, (colour, words) in zip((1.06, 0.62, 0.18), rows, strict=False):
         axes.add_patch(Circle((KEY_LEFT + 0.21, height), 0.12, facecolor=colour, edgecolor=theme.INK))
         axes.text(KEY_TEXT, height, words, va="center", size=9)
 
@@ -110,6 +124,17 @@ def _entry(axes: Axes, height: float, linestyle: Any, title: str, formula: str, 
     axes.text(KEY_TEXT, height, title, va="center", size=9, weight="bold")
     theme.formulas(axes.text(KEY_TEXT, height - 0.24, formula, va="center", size=11))
     axes.text(KEY_TEXT, height - 0.47, kinds, va="center", size=8, color=theme.MUTED)
+
+
+def _conditions(results: Results) -> list[str]:
+    """What a conditional model is given, by name."""
+    names: list[str] = list(results.context.get("config", {}).get("model", {}).get("condition_on", []))
+    return names
+
+
+def _prior_is_given(results: Results) -> bool:
+    prior = results.context.get("config", {}).get("model", {}).get("prior")
+    return prior in PRIORS and PRIORS[prior].takes_context
 
 
 def _named(model: dict[str, Any], *parts: str) -> str:

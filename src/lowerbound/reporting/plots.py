@@ -20,6 +20,8 @@ from lowerbound.foundation.errors import in_one_line
 from lowerbound.reporting.bit_plot import ARRAYS as BIT_ARRAYS
 from lowerbound.reporting.bit_plot import where_bits_go
 from lowerbound.reporting.bound_plots import bound_sweep, inference_gaps, rates
+from lowerbound.reporting.calibration_plot import calibration_curve
+from lowerbound.reporting.condition_plot import recoded
 from lowerbound.reporting.factor_plots import factor_information
 from lowerbound.reporting.feature_plots import reconstructed_features, sampled_features
 from lowerbound.reporting.image_plots import code_means, manifold, mixtures, reconstructions, samples, traversals
@@ -234,6 +236,18 @@ PLOTS: dict[str, Plot] = {
         reconstructions, _has("originals", "reconstructions"), "Reconstructions", metric="reconstructions"
     ),
     "samples": Plot(samples, _has("samples"), "Samples from the prior", metric="samples"),
+    "recoded": Plot(
+        recoded,
+        _has("recoded", "recoded_originals", otherwise="the model is not conditional on anything with levels"),
+        "One code under every label",
+        metric="conditions",
+    ),
+    "calibration": Plot(
+        calibration_curve,
+        _has("calibration_confidence", "calibration_accuracy", otherwise="the model has no classifier"),
+        "Calibration of the classifier",
+        metric="classification",
+    ),
     "sampled_features": Plot(
         sampled_features,
         _has("elements", "elements_drawn"),

@@ -37,13 +37,17 @@ def training_curves(results: Results) -> Figure:
     weights still change, so it starts high; where it keeps falling while the validation curve rises, the model
     overfits. The dot marks the epoch whose weights were kept. Minus the objective has its own panel where the training
     loss is not −ELBO, and so does each penalty, without its weight. With the posterior gumbel-softmax, whose draws are
-    relaxed in training, the training curve is not a bound. The first epochs, which fall furthest, do not set the scale:
+    relaxed in training, the training curve is not a bound. Of a model with levels of latents each level's part of the
+    rate has a panel: level 1 is nearest the image, and a level whose rate is 0 is not used. The first epochs, which
+    fall furthest, do not set the scale:
     where they lie outside it, a note gives the values of the first, of training and validation.
     """
     mosaic: list[Any] = [["elbo", "elbo"], ["distortion", "rate"]]
     if not _objective_is_elbo(results):
         mosaic[0] = ["objective", "elbo"]
     mosaic += [[penalty, penalty] for penalty in _penalties(results)]
+    levels = _levels(results)
+    mosaic += [[level, levels[min(place + 1, len(levels) - 1)]] for place, level in enumerate(levels) if place % 2 == 0]
     figure = Figure(figsize=(theme.WIDTH, 2.6 * len(mosaic)), layout="constrained")
     panels = figure.subplot_mosaic(mosaic)
     for term, axes in panels.items():
@@ -78,6 +82,11 @@ def _penalties(results: Results) -> list[str]:
     return list(results.history[0]["train"].get("penalties", {}))
 
 
+def _levels(results: Results) -> list[str]:
+    """Names of the levels of latents."""
+    return list(results.history[0]["train"].get("levels", {}))
+
+
 def _panel(axes: Axes, results: Results, term: str) -> None:
     epochs = [record["epoch"] for record in results.history]
     marker = "o" if len(epochs) <= 30 else None
@@ -89,8 +98,9 @@ def _panel(axes: Axes, results: Results, term: str) -> None:
         axes.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=2.6)
     _mark_best(axes, results, term)
     _fit_scale(axes, results, term)
-    axes.set_title(TITLES.get(term, term))
-    unit = adapted_wording(results, "nats per image" if term in TERMS else "of a batch")
+    is_level = term in _levels(results)
+    axes.set_title(f"rate of {term}" if is_level else TITLES.get(term, term))
+    unit = adapted_wording(results, "nats per image" if term in TERMS or is_level else "of a batch")
     axes.set(xlabel="epoch", ylabel=unit, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
@@ -113,7 +123,8 @@ def _fit_scale(axes: Axes, results: Results, term: str) -> None:
 
 
 def _drawn(terms: dict[str, Any], term: str) -> float:
-    value: float = terms[term] if term in TERMS else terms["penalties"][term]
+    by_name = {**terms.get("penalties", {}), **terms.get("levels", {}), **{name: terms[name] for name in TERMS}}
+    value: float = by_name[term]
     return -value if term in BOUNDS else value
 
 

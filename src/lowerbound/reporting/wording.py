@@ -240,9 +240,25 @@ def lead(results: Results) -> str:
         return ""
     kind = "plain" if model.get("posterior") == "point-mass" else "variational"
     return (
-        f"A {kind} autoencoder with {pluralise(model['latent_dim'], 'latent dimension')}, trained on "
-        f"{data['sizes']['train']:,} {_examples_of(data)}."
+        f"A {kind} autoencoder with {pluralise(model['latent_dim'], 'latent dimension')}{_in_levels(model)}, trained "
+        f"on {data['sizes']['train']:,} {_examples_of(data)}.{_given(model)}"
     )
+
+
+def _in_levels(model: dict[str, Any]) -> str:
+    """Sizes of the levels of latents, from the one nearest x; empty without levels."""
+    levels = model.get("levels", [])
+    if len(levels) < 2:
+        return ""
+    return f" in {len(levels)} levels ({', '.join(map(str, levels))} from x upwards; {model.get('hierarchy')})"
+
+
+def _given(model: dict[str, Any]) -> str:
+    """What a conditional model is given, and that its numbers are conditional; empty for others."""
+    if not (names := model.get("condition_on")):
+        return ""
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f" It is given {listed}: every log p(x) is log p(x|y), of an example given its {listed}."
 
 
 def _examples_of(data: dict[str, Any]) -> str:
