@@ -15,6 +15,7 @@ HINTS = {
     "example": "Option: --example N.",
     "fit-prior": "To fit one: lowerbound fit-prior {path} --out DIR",
     "folder": "Option: --folder DIR.",
+    "given": "Options: --label LABEL, --given NAME=VALUE, --given FILE.",
     "grid": "Option: --grid COLUMNSxROWS.",
     "host": "Option: --host ADDRESS.",
     "occupied": "Options: --out DIR, or --resume {path}",

@@ -1,8 +1,9 @@
 """The commands of the panel "Use a trained model": sample, reconstruct, encode, score, impute, interpolate."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,9 @@ from lowerbound.commands.options import (
     DataDirOption,
     DeviceOption,
     EngineOption,
+    GivenOption,
     JsonOption,
+    LabelOption,
     MostOption,
     NumOption,
     OutOption,
@@ -23,6 +26,8 @@ from lowerbound.commands.options import (
     ShardsOption,
     SkipOption,
     app,
+    given_table,
+    given_values,
     print_json,
 )
 from lowerbound.commands.printed_anomalies import print_anomalies, print_scored_shards
@@ -31,6 +36,9 @@ from lowerbound.commands.progress import StageDisplay
 from lowerbound.commands.ranks import join_ranks
 from lowerbound.foundation.errors import UsageError
 from lowerbound.foundation.text import pluralise
+
+if TYPE_CHECKING:
+    from lowerbound.runs.inputs import InputOptions
 
 InputsArgument = Annotated[
     list[str] | None,
@@ -44,7 +52,13 @@ def sample(
     num: Annotated[
         int | None, typer.Option("--num", "-n", min=1, max=10_000, help="Number of examples; default: 64.")
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature; below 1 samples vary less.")] = 1.0,
+    temperature: Annotated[
+        str,
+        typer.Option(
+            metavar="T|T,T,...",
+            help="Sampling temperature, below 1 samples vary less; or one for each level, from the one nearest x.",
+        ),
+    ] = "1",
     seed: SeedOption = 0,
     out: OutOption = None,
     grid: Annotated[
@@ -53,6 +67,8 @@ def sample(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each image to a PNG file in DIR, in place of --out.")
     ] = None,
+    label: LabelOption = None,
+    given: GivenOption = None,
     engine: EngineOption = "auto",
 ) -> None:
     """Generate new examples: images as one PNG or a folder of files, rows of a table as CSV or Parquet."""
@@ -62,7 +78,18 @@ def sample(
         refuse_given("--grid is the number of images, columns times rows", "num")
     columns, rows = tasks.read_grid(grid) if grid else (0, 0)
     console.print_written(
-        tasks.sample(run_path, columns * rows or num or 64, temperature, seed, out, folder, columns, engine)
+        tasks.sample(
+            run_path,
+            columns * rows or num,
+            _temperature(temperature),
+            seed,
+            out,
+            folder,
+            columns,
+            engine,
+            given=given_values(label, given),
+            given_table=given_table(given),
+        )
     )
 
 
@@ -76,14 +103,15 @@ def reconstruct(
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
     out: OutOption = None,
+    label: LabelOption = None,
+    given: GivenOption = None,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Encode and decode examples: images above their reconstructions as PNG, rows of a table as CSV or Parquet."""
     from lowerbound.inference import tasks
-    from lowerbound.runs.inputs import InputOptions
 
-    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
+    options = _input_options(data, data_dir, skip_broken, max_gib, label, given)
     found = tasks.reconstruct(run_path, inputs or [], num, options, out, engine)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
@@ -105,13 +133,14 @@ def encode(
         typer.Option(metavar="FILE", help="A .csv, .npz, .parquet or .json file; default: RUN/latents.csv."),
     ] = None,
     shards: ShardsOption = None,
+    label: LabelOption = None,
+    given: GivenOption = None,
     engine: EngineOption = "auto",
 ) -> None:
     """Write the posterior of each example: mean and log-variance of each latent, or its parameters, id and label."""
     from lowerbound.inference import tasks
-    from lowerbound.runs.inputs import InputOptions
 
-    options = InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib)
+    options = _input_options(data, data_dir, skip_broken, max_gib, label, given)
     join_ranks()
     with StageDisplay() as display:
         encoded = tasks.encode(run_path, inputs or [], options, out, shards, display.show, engine)
@@ -138,6 +167,8 @@ def score(
     engine: EngineOption = "auto",
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
+    label: LabelOption = None,
+    given: GivenOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all scores to a .csv, .npz, .parquet or .json file.")
     ] = None,
@@ -150,14 +181,13 @@ def score(
     """Compute anomaly scores, with a threshold from held-out examples of the training data, and the reasons."""
     from lowerbound.inference import anomaly
     from lowerbound.inference.scored import as_json as as_json_of
-    from lowerbound.runs.inputs import InputOptions
 
     join_ranks()
     settings: dict[str, Any] = {
         "false_alarm_rate": false_alarms,
         "by": by,
         "importance": importance,
-        "options": InputOptions(data=data, data_dir=data_dir, skip_broken=skip_broken, max_gib=max_gib),
+        "options": _input_options(data, data_dir, skip_broken, max_gib, label, given),
         "device": device,
         "engine": engine,
         "out": out,
@@ -231,3 +261,29 @@ def interpolate(
     options = InputOptions(data=data, data_dir=data_dir, max_gib=max_gib)
     labels = {"from_label": from_label, "to_label": to_label}
     console.print_written(tasks.interpolate(run_path, first, second, num, options, out, **labels))
+
+
+def _input_options(
+    data: str, data_dir: str, skip_broken: bool, max_gib: float | None, label: str | None, given: list[str] | None
+) -> "InputOptions":
+    from lowerbound.runs.inputs import InputOptions
+
+    return InputOptions(
+        data=data,
+        data_dir=data_dir,
+        skip_broken=skip_broken,
+        max_gib=max_gib,
+        given=given_values(label, given),
+        given_table=given_table(given),
+    )
+
+
+def _temperature(text: str) -> float | list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 <= number < math.inf for number in numbers):
+        accepted = "a finite number of at least 0, or one for each level of latents, such as 1,0.7"
+        raise UsageError(f"--temperature is {text!r}; accepted: {accepted}.")
+    return numbers if len(numbers) > 1 else numbers[0]

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,6 +110,56 @@ ResizeOption = Annotated[str, _option("resize")]
 SkipOption = Annotated[bool, _option("skip_broken")]
 MostOption = Annotated[float | None, _option("max_gib")]
 LabelsOption = Annotated[str, _option("labels")]
+
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", metavar="LABEL", help="Label that a conditional model is given for all examples."),
+]
+GivenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given",
+        metavar="NAME=VALUE|FILE",
+        help="Value of a condition for all examples, or a table with a value for each. Repeatable.",
+    ),
+]
+
+
+def given_values(label: str | None, given: list[str] | None) -> dict[str, str]:
+    """The values of --label and --given by the names of conditions; UsageError for one given twice, or empty."""
+    if label == "":
+        raise UsageError("--label is empty; give the label, or leave it out.")
+    found = {} if label is None else {"label": label}
+    for text in given or []:
+        if _is_table(text):
+            continue
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip() and value):
+            accepted = f"NAME=VALUE, such as site=B, or a table ({', '.join(_readers())})"
+            raise UsageError(f"--given {text!r} is neither {accepted}.")
+        if name.strip() in found:
+            raise UsageError(f"a value of {name.strip()!r} is given twice; give it once.")
+        found[name.strip()] = value
+    return found
+
+
+def given_table(given: list[str] | None) -> Path | None:
+    """The table among the values of --given; UsageError for a second one."""
+    found = [text for text in given or [] if _is_table(text)]
+    if len(found) > 1:
+        raise UsageError(f"--given names two tables, {found[0]} and {found[1]}; give one with all conditions.")
+    return Path(found[0]).expanduser() if found else None
+
+
+def _is_table(text: str) -> bool:
+    path = Path(text).expanduser()
+    return path.suffix.lower() in _readers() and ("=" not in text or path.is_file())
+
+
+def _readers() -> Collection[str]:
+    from lowerbound.data.factor_columns import READERS  # not for --help
+
+    return READERS
 
 
 def command_line() -> str:

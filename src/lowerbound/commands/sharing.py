@@ -148,7 +148,9 @@ def serve(
 @app.command(rich_help_panel=SHARE, epilog="Example: lowerbound export runs/conv --format onnx")
 def export(
     run_path: RunArgument,
-    form: Annotated[str, typer.Option("--format", metavar="onnx|torch|huggingface", help="File format.")] = "onnx",
+    form: Annotated[
+        str, typer.Option("--format", metavar="onnx|torch|huggingface|diffusers", help="File format.")
+    ] = "onnx",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output directory; default: a folder in RUN.")] = None,
     data: OwnDataOption = "",
     data_dir: DataDirOption = "",
@@ -156,16 +158,17 @@ def export(
 ) -> None:
     """Export encoder, decoder and their composition for other programs, verified against the model.
 
-    `huggingface` writes the model with a config.json and a model card, which `lowerbound.load` reads.
+    `huggingface` writes the model with a config.json and a model card, which `lowerbound.load` reads;
+    `diffusers` the folder that AutoencoderKL of that library loads, for network `autoencoder-kl`.
     """
-    from lowerbound.serving.portable.export import FORMATS
+    from lowerbound.serving.portable.export import DIFFUSERS, FORMATS
     from lowerbound.serving.portable.export import export as export_run
 
     if form == HUGGING_FACE:
         _export_to_hugging_face(run_path, out or run_path / form, bool(data or data_dir), as_json)
         return
-    if form not in FORMATS:
-        raise UnknownName("format", form, [*FORMATS, HUGGING_FACE])
+    if form not in (*FORMATS, DIFFUSERS):
+        raise UnknownName("format", form, [*FORMATS, HUGGING_FACE, DIFFUSERS])
     exported = export_run(run_path, form, out, data_dir, data)
     for note in exported.notes:
         console.err.print(note, markup=False)

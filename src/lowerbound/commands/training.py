@@ -232,7 +232,10 @@ def fit_prior(
     run_path: RunArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the new run.")],
     kind: Annotated[
-        str, typer.Option(metavar="mixture-of-normals|flow", help="Prior that is fitted.")
+        str,
+        typer.Option(
+            metavar="mixture-of-normals|flow|autoregressive", help="Prior that is fitted; 'autoregressive' to codes."
+        ),
     ] = "mixture-of-normals",
     components: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Normals of a mixture; default: 10.")
