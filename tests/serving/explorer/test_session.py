@@ -135,7 +135,8 @@ def test_a_pointer_and_a_question_are_answered_while_codes_are_computed(explorer
         while not begun.is_set():
             await asyncio.sleep(0.001)
         # Its worker is held by a part that does not end: a pointer has another one.
-        pointed = await asyncio.wait_for(explorer.decode(opened, np.zeros((INTERACTIVE_LATENTS, 2), np.float32)), 10)
+        z = np.zeros((INTERACTIVE_LATENTS, 2), np.float32)
+        pointed = await asyncio.wait_for(explorer.decode(opened.loaded, z), 10)
         assert opened.done == 0
         question = asyncio.create_task(explorer.batch_worker(partial(len, "four")))
         await asyncio.sleep(0)

@@ -156,7 +156,10 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(run, tmp_path, caps
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     for words, expected in (
-        (["--format", "onyx"], "unknown format 'onyx'; did you mean 'onnx'? accepted: huggingface, onnx, torch."),
+        (
+            ["--format", "onyx"],
+            "unknown format 'onyx'; did you mean 'onnx'? accepted: diffusers, huggingface, onnx, torch.",
+        ),
         (["--out", tmp_path / "file"], "is a file; choose a folder. Option: --out."),
         (["--out", tmp_path / "full"], "contains files that are not from an earlier export (thesis.tex)"),
     ):

@@ -47,11 +47,11 @@ def sent(client, head):
     [
         (
             "/generate?model=people&nmu=3",
-            "unknown query parameter 'nmu'; did you mean 'num'? accepted: model, num,",
+            "unknown query parameter 'nmu'; did you mean 'num'? accepted: given, model, num,",
         ),
         ("/generate?model=people&temprature=0", "did you mean 'temperature'?"),
         ("/generate?model=people&sede=1", "did you mean 'seed'?"),
-        ("/decode.png?model=digits&z=0,0&sed=1", "accepted: model, z."),
+        ("/decode.png?model=digits&z=0,0&sed=1", "accepted: given, model, z."),
         ("/generate?seed=1&seed=2", "query parameter 'seed' is given 2 times; give it once."),
         ("/generate?seed=1&s%65ed=1&seed=1", "given 3 times"),
         ("/generate?=3", "unknown query parameter ''; accepted"),

@@ -34,7 +34,7 @@ from lowerbound.serving.explorer.example_detail import (
 )
 from lowerbound.serving.explorer.info import run_info, training_run_info
 from lowerbound.serving.explorer.latents import Latents, no_latents, stored_latents
-from lowerbound.serving.explorer.loaded_run import sample_prior
+from lowerbound.serving.explorer.loaded_run import LoadedRun, sample_prior
 from lowerbound.serving.explorer.messages import without_paths
 from lowerbound.serving.explorer.metrics_stream import new_records
 from lowerbound.serving.explorer.palette_module import NAME as PALETTE
@@ -62,6 +62,7 @@ from lowerbound.serving.explorer.validation import (
 from lowerbound.serving.http.access import UNRESTRICTED, Access, with_access_checks
 from lowerbound.serving.http.errors import RequestError, error_response, on_request_error
 from lowerbound.serving.http.headers import with_default_headers
+from lowerbound.serving.http.json_bodies import values_given
 from lowerbound.serving.http.validation import HeadAsGet, check_query, routing_error
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -137,12 +138,12 @@ def _routes() -> list[Route | Mount]:
         _route(f"{run}/values", _values, query=("name",)),
         _route(f"{run}/umap", _umap),
         _route(f"{run}/frames", _frames),
-        _route(f"{run}/prior", _prior, query=("axes",)),
-        _route(f"{run}/decode", _decode, "POST"),
+        _route(f"{run}/prior", _prior, query=("axes", "given")),
+        _route(f"{run}/decode", _decode, "POST", query=("given", "level")),
         _route(f"{run}/decoder", _decoder),
         _route(f"{run}/images", _images, query=("indices",)),
         _route(f"{run}/points/{{index}}", _point),
-        _route(f"{run}/encode", _encode, "POST"),
+        _route(f"{run}/encode", _encode, "POST", query=("given",)),
         _route(f"{run}/sample", _sample, "POST"),
         _route(f"{run}/neighbours", _neighbours, "POST"),
         _route(f"{run}/metrics", _metrics, query=("after",)),
@@ -218,7 +219,8 @@ async def _umap(request: Request) -> Response:
 async def _prior(request: Request) -> Response:
     run = await _open_run(request)
     axes = axes_of(request.query_params.get("axes", ""), run.loaded.latent_dim)
-    return JSONResponse(await _explorer(request).batch_worker(partial(prior_contours, run.loaded.model, axes)))
+    model = _given(request, run).model_for(1)
+    return JSONResponse(await _explorer(request).batch_worker(partial(prior_contours, model, axes)))
 
 
 async def _decode(request: Request) -> Response:
@@ -226,7 +228,8 @@ async def _decode(request: Request) -> Response:
     latent_dim = run.loaded.latent_dim
     z = latents_of(await read_body(request, MAX_DECODED * latent_dim * 4), latent_dim)
     check_space(run.loaded.model, z)
-    return _tensors(await _explorer(request).decode(run, z))
+    level = whole_number("level", request.query_params.get("level", "1"))
+    return _tensors(await _explorer(request).decode(_given(request, run).at_level(level), z))
 
 
 async def _decoder(request: Request) -> Response:
@@ -258,7 +261,7 @@ async def _point(request: Request) -> Response:
 
 async def _encode(request: Request) -> Response:
     explorer, run = _explorer(request), await _open_run(request)
-    loaded = run.loaded
+    loaded = _given(request, run)
     if not loaded.schema.has_pictures:
         raise RequestError(
             400, "this run's examples are not images of one or three channels; image files are not accepted."
@@ -288,8 +291,9 @@ async def _neighbours_of(explorer: Explorer, run: OpenRun, upload: Upload, detai
 async def _sample(request: Request) -> Response:
     explorer, run = _explorer(request), await _open_run(request)
     wanted = await read_json(request, SampleRequest)
-    z = await explorer.batch_worker(partial(sample_prior, run.loaded, wanted.num, wanted.temperature, wanted.seed))
-    return _tensors({"z": z, **await explorer.decode(run, z)})
+    loaded = run.loaded.given(wanted.given)
+    z = await explorer.batch_worker(partial(sample_prior, loaded, wanted.num, wanted.temperature, wanted.seed))
+    return _tensors({"z": z, **await explorer.decode(loaded, z)})
 
 
 async def _neighbours(request: Request) -> Response:
@@ -343,6 +347,12 @@ async def _latents_of(run: OpenRun, after: int | None = None) -> Latents:
         return await (run.latents() if after is None else run.latents_from(after))
     except DataError as error:
         raise RequestError(404, str(error)) from error
+
+
+def _given(request: Request, run: OpenRun) -> LoadedRun:
+    """The run with the values of conditions in the query, a JSON object with a value or a list of values by name."""
+    text = request.query_params.get("given", "")
+    return run.loaded.given(values_given(text)) if text else run.loaded
 
 
 def _check_index(index: int, count: int) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import context_of_all, scaled
 from lowerbound.data.examples import to_model_scale
+from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution
 from lowerbound.serving.explorer.latents import Latents, name_of_label
 from lowerbound.serving.explorer.loaded_run import LoadedRun, displayed
 from lowerbound.serving.explorer.neighbours import nearest_latents, nearest_pixels
-from lowerbound.serving.explorer.points import Dataset, one_model_input
+from lowerbound.serving.explorer.points import Dataset, model_of, one_model_input
 from lowerbound.serving.explorer.scoring import Bound, estimate_bound, finite, noise_for
 from lowerbound.serving.explorer.uploads import Upload
 
@@ -27,11 +28,12 @@ def point_detail(loaded: LoadedRun, points: Dataset, index: int) -> Detail:
     """An example's index, split and label, its posterior and its bound."""
     x = one_model_input(points, index).to(loaded.device)
     split, place = points.place(index)
+    model = model_of(loaded.model, points, split, place, 1)
     labels = points.parts[split].labels
     about = {"index": index, "id_in_split": place, "split": points.names[split]}
     label = _label(-1 if labels is None else int(labels[place]), points.label_names)
-    bound = estimate_bound(loaded.model, x, noise_for(x))
-    return about | label | _encode(loaded, x) | bound.as_json() | {"convention": points.convention}
+    bound, given = estimate_bound(model, x, noise_for(x)), _given(loaded, points, split, place)
+    return about | label | _encode(loaded, model, x) | bound.as_json() | given | {"convention": points.convention}
 
 
 def stored_detail(loaded: LoadedRun, latents: Latents, index: int) -> Detail:
@@ -50,10 +52,10 @@ def latent_neighbours(latents: Latents, z: Float[np.ndarray, " latent"]) -> list
 def upload_detail(loaded: LoadedRun, upload: Upload) -> Detail:
     """An image's posterior and bound, and the image as the model sees it."""
     x = scaled(upload.examples).to(loaded.device)
-    is_scored = not upload.problem
-    bound = estimate_bound(loaded.model, x, noise_for(x)) if is_scored else Bound()
+    is_scored, model = not upload.problem, loaded.model_for(1)
+    bound = estimate_bound(model, x, noise_for(x)) if is_scored else Bound()
     return {
-        **_encode(loaded, x),
+        **_encode(loaded, model, x),
         **bound.as_json(),
         "convention": loaded.trained.convention if is_scored else "",
         "seen": _image(displayed(loaded.schema, x)["images"][0]),
@@ -80,9 +82,19 @@ def _stored_bound(loaded: LoadedRun, index: int) -> Bound:
     )
 
 
+def _given(loaded: LoadedRun, points: Dataset, split: int, place: int) -> Detail:
+    """The values of a conditional model's conditions for one example, as they are written in the data."""
+    columns, part = loaded.schema.conditions, points.parts[split]
+    if not columns:
+        return {}
+    own = np.asarray(context_of_all(part.subset(np.array([place])))).reshape(-1)
+    written = [column.as_written(own[index : index + 1].astype(np.float32))[0] for index, column in enumerate(columns)]
+    return {"given": {column.name: str(value) for column, value in zip(columns, written, strict=True)}}
+
+
 @torch.inference_mode()
-def _encode(loaded: LoadedRun, x: Float[torch.Tensor, "1 *event"]) -> Detail:
-    posterior = loaded.model.encode(x)
+def _encode(loaded: LoadedRun, model: VAE, x: Float[torch.Tensor, "1 *event"]) -> Detail:
+    posterior = model.encode(x)
     log_variance = posterior.variance.log()[0].cpu().numpy() if loaded.has_variances else None
     return _posterior(posterior.centre[0].cpu().numpy(), log_variance) | {"covariance": _covariance(loaded, posterior)}
 

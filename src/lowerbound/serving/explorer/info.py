@@ -14,7 +14,7 @@ from lowerbound.foundation.seeding import generator
 from lowerbound.models.construction import build_model
 from lowerbound.networks.layers import count_parameters
 from lowerbound.probability.posteriors import POSTERIORS, PointMassPosterior
-from lowerbound.probability.spaces import OneHot, Space
+from lowerbound.probability.spaces import CodeVectors, OneHot, Space
 from lowerbound.reporting import wording
 from lowerbound.reporting.terms import adapted_wording
 from lowerbound.runs.experiment import Experiment
@@ -30,6 +30,7 @@ from lowerbound.serving.explorer.prior_geometry import prior_description
 from lowerbound.serving.explorer.projection import has_umap
 from lowerbound.serving.explorer.quantities import quantities_of
 from lowerbound.serving.explorer.run_folder import RunEntry
+from lowerbound.serving.loaded_model import first_values
 
 Info = dict[str, Any]
 
@@ -44,7 +45,9 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
     stored = read_stored(entry.path)
     experiment, schema = stored.experiment, stored.schema
     stream = generator(0, "to be counted")
-    model = build_model(experiment.model, schema.event_shape, stream, columns=schema.columns)
+    model = build_model(
+        experiment.model, schema.event_shape, stream, columns=schema.columns, conditions=schema.conditions
+    )
     return {
         **_identity(entry, stored.content, experiment, str(choose_device(device))),
         **_model(schema, experiment),
@@ -55,6 +58,7 @@ def training_run_info(entry: RunEntry, device: str) -> Info:
         "convention_note": "",
         "label_names": [],
         "prior_geometry": None,
+        "given": {},
         "scores": [],
         "quantities": [],
         "frames": None,
@@ -78,7 +82,8 @@ def run_info(entry: RunEntry, loaded: LoadedRun, points: Dataset | None, problem
         "convention": convention,
         "convention_note": wording.explain_convention(convention),
         "label_names": _label_names(loaded, points),
-        "prior_geometry": prior_description(loaded.model),
+        "prior_geometry": prior_description(loaded.model_for(1)),
+        "given": first_values(loaded.model),
         "scores": [_score(score, results) for score in results.scores],
         "quantities": [asdict(quantity) for quantity in quantities_of(loaded, points)],
         "frames": describe_frames(entry.path),
@@ -117,6 +122,8 @@ def _model(schema: Schema, experiment: Experiment) -> Info:
         "is_deterministic": POSTERIORS[model.posterior] is PointMassPosterior,
         "image": size,
         "columns": columns or None,
+        "levels": list(model.levels) if model.is_hierarchical else [],
+        "conditions": [asdict(column) | {"levels": list(column.levels)} for column in schema.conditions],
     }
 
 
@@ -172,6 +179,8 @@ def _notes(loaded: LoadedRun, points: Dataset | None, problem: str, results: Res
         notes.append(f"{problem} {shown}")
     if isinstance(loaded.model.space, OneHot):
         notes.append("Dots with the same code are spread on the plane, so that they do not cover each other.")
+    if isinstance(loaded.model.space, CodeVectors):
+        notes.append("Points that are not codes are decoded as they are; in training the decoder sees codes alone.")
     if points:
         notes += [note[:1].upper() + note[1:] + "." for note in points.notes]
         notes += [DYNAMIC_BINARISATION] if points.is_redrawn else []

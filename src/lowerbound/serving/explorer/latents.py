@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float32, Int32, UInt8
 
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun
-from lowerbound.serving.explorer.points import Dataset, model_input
+from lowerbound.serving.explorer.points import Dataset, model_input, model_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def name_of_label(label: int, names: Sequence[str]) -> str | None:
 @torch.inference_mode()
 def encode_chunk(loaded: LoadedRun, points: Dataset, chunk: tuple[int, int]) -> Float32[np.ndarray, "heads n latent"]:
     """The centres of one chunk of examples and, for random real latents, their log-variances."""
-    posterior = loaded.model.encode(model_input(points, *chunk).to(loaded.device))
+    posterior = model_of(loaded.model, points, *chunk).encode(model_input(points, *chunk).to(loaded.device))
     heads = [posterior.centre]
     if loaded.has_variances:
         heads.append(posterior.variance.log())

@@ -6,6 +6,7 @@ last of them are embedded, which are those of the test split.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from gzip import compress
 from itertools import combinations
@@ -21,6 +22,7 @@ from lowerbound.foundation.allocator import kept_memory
 from lowerbound.foundation.errors import LowerboundError, RunError, UsageError
 from lowerbound.foundation.text import pluralise
 from lowerbound.models.support import describe_binarisation, unsupported_values
+from lowerbound.models.vae import VAE
 from lowerbound.objectives.terms import estimate_terms
 from lowerbound.probability.priors import StandardNormalPrior
 from lowerbound.serving.explorer.epochs import frame_arrays
@@ -35,6 +37,7 @@ from lowerbound.serving.explorer.points import (
     displayed_examples,
     load_points,
     model_input,
+    model_of,
     reason_unavailable,
 )
 from lowerbound.serving.explorer.prior_geometry import prior_contours, sampling_data
@@ -45,6 +48,7 @@ from lowerbound.serving.explorer.tensors import as_bytes
 
 MAX_EXAMPLES = 10_000
 MAX_CONTOUR_LATENTS = 6  # for whose pairs contours of the prior are embedded
+MAX_CONTOUR_LATENTS_OF_LEVELS = 3  # the same for each level of a condition
 MAX_BYTES = 18_000_000  # of the whole payload, compressed; a third more in base64
 NUM_DRAWS = 16  # from the posterior, for each example
 NUM_MEASURED = 200  # examples from which the compressed size of all is estimated
@@ -71,6 +75,11 @@ def payload_of(run: Path, data_dir: str = "", device: str = "auto", data: str = 
     """The payload's blocks by name, each compressed; RunError for a run without a model."""
     entry = _finished(run)
     loaded = load_run(run, device)
+    if loaded.model.takes_context and loaded.model.encoding is None:
+        raise UsageError(
+            f"{run} has networks of your own that take a context, of which the page knows nothing: run the explorer "
+            "without the offline file."
+        )
     programs = {name: compressed(content) for name, content in models_of(loaded).items()}
     room = MAX_BYTES - sum(map(len, programs.values()))
     contents = _contents(entry, loaded, room, *_points(loaded, data, data_dir))
@@ -111,21 +120,35 @@ def _finished(run: Path) -> RunEntry:
 
 
 def _prior(loaded: LoadedRun, latents: Latents, axes: list[int]) -> dict[str, Any]:
-    """How the page samples the prior, and contours for pairs of the shown latents and those of largest variance."""
-    model = loaded.model
+    """How the page samples the prior, and contours for pairs of the shown latents and those of largest variance.
+
+    Of a prior that depends on a condition with levels, "of_levels" has both for each level; of one that depends on
+    anything else the page has neither.
+    """
+    model, conditions = loaded.model, loaded.schema.conditions
     if not model.has_prior:
         return {"sampling": None, "contours": {}, "is_same_for_all": True}
-    is_same_for_all = isinstance(model.prior, StandardNormalPrior)
     by_variance = np.argsort(-latents.mean.var(0), kind="stable").tolist() if len(latents) else []
-    chosen = sorted(list(dict.fromkeys([*axes, *by_variance, *range(loaded.latent_dim)]))[:MAX_CONTOUR_LATENTS])
-    pairs = list(combinations(chosen, 2))[: 1 if is_same_for_all else None]
+    chosen = list(dict.fromkeys([*axes, *by_variance, *range(loaded.latent_dim)]))
+    if not model.prior.takes_context:
+        return _prior_of(model, chosen[:MAX_CONTOUR_LATENTS])
+    if len(conditions) != 1 or not conditions[0].levels:
+        return {"sampling": None, "contours": {}, "is_same_for_all": False}
+    name, few = conditions[0].name, chosen[:MAX_CONTOUR_LATENTS_OF_LEVELS]
+    of_levels = {level: _prior_of(loaded.given({name: level}).model_for(1), few) for level in conditions[0].levels}
+    return {"of_levels": of_levels, "is_same_for_all": False}
+
+
+def _prior_of(model: VAE, latents: Sequence[int]) -> dict[str, Any]:
+    is_same_for_all = isinstance(model.prior, StandardNormalPrior)
+    pairs = list(combinations(sorted(latents), 2))[: 1 if is_same_for_all else None]
     contours = {f"{first},{second}": prior_contours(model, (first, second)) for first, second in pairs}
     return {"sampling": sampling_data(model), "contours": contours, "is_same_for_all": is_same_for_all}
 
 
 def _contents(entry: RunEntry, loaded: LoadedRun, room: int, points: Dataset | None, problem: str) -> Payload:
     latents = _latents(loaded, points)
-    arrays = latents.arrays() | (_bounds(loaded, points) if points else _stored_bounds(loaded))
+    arrays = latents.arrays() | (_bounds(loaded, points) if points else _stored_bounds(loaded)) | _context(points)
     values = _values(loaded, points, arrays)
     room -= len(compressed(as_bytes(arrays | values)))
     examples = None if points is None else _examples(points, room)
@@ -133,7 +156,10 @@ def _contents(entry: RunEntry, loaded: LoadedRun, room: int, points: Dataset | N
     # Bounds are known for all examples of this page, not only for those of the test split.
     info |= {"quantities": [one | {"split": ""} if one["name"] in arrays else one for one in info["quantities"]]}
     reason = reason_without_encoder(loaded.model) if loaded.schema.has_pictures else ""
-    info |= {"can": info["can"] | {"encode": info["can"]["encode"] and not reason, "umap": False}}
+    prior = _prior(loaded, latents, info["axes"])
+    can = {"encode": info["can"]["encode"] and not reason, "umap": False}
+    can["sample"] = "of_levels" in prior or prior["sampling"] is not None
+    info |= {"can": info["can"] | can}
     num_embedded = 0 if examples is None else len(examples)
     notes = [*info["notes"], *_notes(info, num_embedded), *([f"Images cannot be encoded: {reason}"] if reason else [])]
     return Payload(
@@ -143,8 +169,16 @@ def _contents(entry: RunEntry, loaded: LoadedRun, room: int, points: Dataset | N
         values,
         examples,
         new_records(entry.path, 0)["records"],
-        _prior(loaded, latents, info["axes"]),
+        prior,
     )
+
+
+def _context(points: Dataset | None) -> Arrays:
+    """The conditions of each example of a conditional model, as it takes them."""
+    if points is None or points.schema is None or not points.schema.conditions:
+        return {}
+    parts = [np.asarray(part.given, np.float32).reshape(len(part), -1) for part in points.parts]
+    return {"context": np.concatenate(parts)}
 
 
 def _values(loaded: LoadedRun, points: Dataset | None, known: Arrays) -> Arrays:
@@ -182,12 +216,14 @@ def _latents(loaded: LoadedRun, points: Dataset | None) -> Latents:
 @torch.inference_mode()
 def _bounds(loaded: LoadedRun, points: Dataset) -> Arrays:
     """The ELBO of each example with its rate and distortion, in nats."""
-    parts = [_bounds_of(loaded, model_input(points, *chunk).to(loaded.device)) for chunk in chunks_of(points)]
+    parts = [
+        _bounds_of(model_of(loaded.model, points, *chunk), model_input(points, *chunk).to(loaded.device))
+        for chunk in chunks_of(points)
+    ]
     return {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
 
 
-def _bounds_of(loaded: LoadedRun, x: Float[torch.Tensor, "n *event"]) -> dict[str, Float[torch.Tensor, " n"]]:
-    model = loaded.model
+def _bounds_of(model: VAE, x: Float[torch.Tensor, "n *event"]) -> dict[str, Float[torch.Tensor, " n"]]:
     posterior = model.encode(x)
     if model.is_deterministic:
         return {"reconstruction_error": -model.decode(posterior.mean).log_prob(x)}

@@ -25,7 +25,8 @@ NAME = "page-decoder"
 
 def can_decode(loaded: LoadedRun) -> bool:
     """Whether a page may ask for the decoder: the packages for export are installed, and it is not too large."""
-    if loaded.engine == "torch" or any(find_spec(package) is None for package in PACKAGES):
+    is_unknown = loaded.model.takes_context and loaded.model.encoding is None
+    if loaded.engine == "torch" or is_unknown or any(find_spec(package) is None for package in PACKAGES):
         return False
     return count_parameters(loaded.model.decoder) <= MAX_PARAMETERS
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int32, UInt8
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import context_of_all, scaled
 from lowerbound.data.binarisation import binarise_by_content
 from lowerbound.data.sources import Examples, Splits
 from lowerbound.foundation.errors import DataError, LowerboundError
 from lowerbound.foundation.schema import Schema
+from lowerbound.models.vae import VAE
 from lowerbound.runs.run_data import own_splits
 from lowerbound.serving.explorer.loaded_run import Arrays, LoadedRun, displayed
 from lowerbound.serving.explorer.messages import without_paths
@@ -111,6 +112,13 @@ def model_input(points: Dataset, split: int, start: int, num: int = CHUNK) -> Fl
     whole = points.parts[split]
     part = replace(whole.subset(np.arange(start, min(start + num, len(whole)))), is_redrawn=False)
     return scaled(binarise_by_content(part, points.schema.binarisation_seed) if whole.is_redrawn else part)
+
+
+def model_of(model: VAE, points: Dataset, split: int, start: int, num: int = CHUNK) -> VAE:
+    """The model with the context of a chunk of a split, which is the examples' own; the model itself without one."""
+    whole = points.parts[split]
+    device = next(model.parameters()).device
+    return model.given(context_of_all(whole.subset(np.arange(start, min(start + num, len(whole)))), device))
 
 
 def one_model_input(points: Dataset, index: int) -> Float[torch.Tensor, "1 *event"]:

@@ -45,11 +45,12 @@ def prior_description(model: VAE) -> dict[str, Any] | None:
         return None
     device = next(model.parameters()).device
     steps = (torch.arange(TRAVERSAL_STEPS, device=device) + 0.5) / TRAVERSAL_STEPS
-    quantiles = model.prior.quantiles(steps)
+    prior = _prior_of(model)
+    quantiles = prior.quantiles(steps)
     return {
         "quantiles": None if quantiles is None else _rounded(quantiles.cpu().numpy()),
-        "ranges": _rounded(_ranges(model.prior, device)),
-        "has_temperature": _has_temperature(model.prior, device),
+        "ranges": _rounded(_ranges(prior, device)),
+        "has_temperature": _has_temperature(prior, device),
     }
 
 
@@ -64,11 +65,11 @@ def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
         return {"levels": [], "problem": "a deterministic autoencoder has no prior."}
     if model.why_not_real:
         return {"levels": [], "problem": f"latents that are {model.space.about} have no contours in the plane."}
-    is_normal = isinstance(model.prior(), DiagonalNormal | FullNormal)
+    is_normal = isinstance(model.prior.family(), DiagonalNormal | FullNormal)
     masses = OF_NORMALS if is_normal else {f"{share:.0%}".replace("%", " %"): share for share in MASSES}
-    contours = density_contours(model.prior, axes, list(masses.values()))
+    contours = density_contours(_prior_of(model), axes, list(masses.values()))
     if contours is None:
-        name = type(model.prior()).__name__
+        name = type(model.prior.family()).__name__
         return {"levels": [], "problem": f"no contours of the prior: {name} has no marginals."}
     levels = [Contour(label, [_rounded(line) for line in lines]) for label, lines in zip(masses, contours, strict=True)]
     return {"levels": [asdict(level) for level in levels], "problem": ""}
@@ -76,8 +77,11 @@ def prior_contours(model: VAE, axes: tuple[int, int]) -> dict[str, Any]:
 
 @torch.no_grad()
 def sampling_data(model: VAE) -> dict[str, Any]:
-    """How the offline page samples the prior: the components of a mixture of normals, or draws to choose from."""
-    prior = model.prior()
+    """How the offline page samples the prior: the components of a mixture of normals, or draws to choose from.
+
+    A conditional prior is that of the only row of the model's context.
+    """
+    prior = _prior_of(model)()
     if isinstance(prior, DiagonalNormal):
         mean = prior.mean.expand(model.latent_dim)
         deviation = prior.variance.sqrt().expand(model.latent_dim)
@@ -92,6 +96,11 @@ def sampling_data(model: VAE) -> dict[str, Any]:
         }
     stream = generator(0, "offline samples", next(model.parameters()).device)
     return {"draws": _rounded(model.prior.sample(stream, NUM_DRAWS).cpu().numpy())}
+
+
+def _prior_of(model: VAE) -> Prior:
+    """The prior or, of a conditional one, that of the only row of the context."""
+    return model.prior.standalone() if model.prior.takes_context else model.prior
 
 
 def _ranges(prior: Prior, device: torch.device) -> Float[np.ndarray, "latent 2"]:

@@ -167,13 +167,14 @@ class Explorer:
         """Whether the current version of a run's model is loaded."""
         return path in self.open_runs and self.open_runs[path].model_version == current
 
-    async def decode(self, run: OpenRun, z: Float32[np.ndarray, "n latent"]) -> Arrays:
+    async def decode(self, loaded: LoadedRun, z: Float32[np.ndarray, "n latent"]) -> Arrays:
         """Decoded latents; many of them in batches, so that other jobs run in between."""
         is_interactive = len(z) <= INTERACTIVE_LATENTS
         worker, priority = (self.interactive_worker, INTERACTIVE) if is_interactive else (self.batch_worker, NORMAL)
-        size = decoding_batch_size(run.loaded)
-        batches = [z[start : start + size] for start in range(0, len(z), size)]
-        decoded = [await worker(partial(decode, run.loaded, batch), priority) for batch in batches]
+        loaded.check_values(len(z))
+        size = decoding_batch_size(loaded)
+        starts = range(0, len(z), size)
+        decoded = [await worker(partial(decode, loaded, z[start : start + size], start), priority) for start in starts]
         return {name: np.concatenate([batch[name] for batch in decoded]) for name in decoded[0]}
 
     def close(self) -> None:

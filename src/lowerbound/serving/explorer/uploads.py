@@ -10,6 +10,7 @@ from lowerbound.foundation.errors import DataError
 from lowerbound.models.support import binarise_as_run
 from lowerbound.serving.explorer.loaded_run import LoadedRun
 from lowerbound.serving.image_decoding import MAX_PIXELS, limit_of_pixels
+from lowerbound.serving.loaded_model import first_values
 
 NAME = "the image"
 MAX_BYTES = 20 * 2**20
@@ -36,7 +37,9 @@ def read_upload(loaded: LoadedRun, raw: RawArray) -> Upload:
     DataError for an image that does not fit.
     """
     notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
-    collection = to_collection(replace(raw, ids=(), notes=notes), ReadingOptions(schema=loaded.schema))
+    given = first_values(loaded.model) | dict(loaded.values)
+    options = ReadingOptions(schema=loaded.schema, given=given)
+    collection = to_collection(replace(raw, ids=(), notes=notes), options)
     collection = binarise_as_run(collection, loaded.schema)
     try:
         loaded.trained.supported(collection)

@@ -29,6 +29,7 @@ class SampleRequest(StrictModel):
     num: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 64
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     temperature: Annotated[float, Field(ge=0.0, le=MAX_TEMPERATURE)] = 1.0
+    given: Annotated[dict[str, str | float], Field(default_factory=dict)]  # values of conditions
 
 
 class NeighboursRequest(StrictModel):

@@ -137,3 +137,15 @@ def _accepted(node: JsonObject) -> str:
             [NUMBER_NAMES[node["type"]], *(f"{word} {_bound(end)}" for word, end in bounds if end is not None)]
         )
     return TYPE_NAMES.get(str(node.get("type")), "a JSON value")
+
+
+def values_given(text: str) -> dict[str, Any]:
+    """Values of conditions by name, from a JSON object as text: a text or a number for each, or a list of these."""
+    if not text:
+        return {}
+    values: Any = parse_json(text.encode())
+    items = list(values.values()) if isinstance(values, dict) else [None]
+    flat = [cell for item in items for cell in (item if isinstance(item, list) else [item])]
+    if not all(isinstance(cell, str | int | float) and not isinstance(cell, bool) for cell in flat):
+        raise RequestError(400, 'given is not a JSON object of texts and numbers, such as {"label": "3"}.')
+    return dict(values)

@@ -11,6 +11,7 @@ from torch import Tensor
 from lowerbound.foundation.errors import UsageError
 from lowerbound.models.vae import VAE
 from lowerbound.probability.distributions import DiagonalNormal, Distribution, PointMass
+from lowerbound.probability.hierarchy import HierarchicalNormal
 from lowerbound.probability.iaf_posterior import InverseAutoregressiveNormal
 from lowerbound.probability.normals import FullNormal, MixtureOfNormals
 from lowerbound.probability.one_hot import CategoricalCodes, one_hot_of
@@ -101,12 +102,18 @@ def _log_density(noise: Tensor) -> Float[Tensor, " batch"]:
     return -0.5 * (noise.square() + LOG_2_PI).sum(-1)
 
 
+def _by_level(posterior: HierarchicalNormal, noise: Tensor) -> Draw:
+    z = posterior.moved(noise.unsqueeze(0))[0]
+    return z, posterior.log_prob(z).to(z.dtype)
+
+
 REPARAMETERISED: dict[type[Distribution], Callable[[Any, Tensor], Draw]] = {
     DiagonalNormal: _diagonal,
     FullNormal: _full,
     CategoricalCodes: _codes,
     LogisticNormal: _on_simplex,
     InverseAutoregressiveNormal: _flow,
+    HierarchicalNormal: _by_level,
 }
 """Families whose draws are functions of standard normal noise."""
 
@@ -115,6 +122,7 @@ WITH_DRAWS = ("diagonal-normal", "full-normal", "iaf", "logistic-normal", "gumbe
 
 REASONS = {
     "low-rank-normal": "they take more numbers of noise than there are latents",
+    **dict.fromkeys(("vq", "residual-vq", "fsq"), "they take no noise, and are the code that the encoder gives"),
     "power-spherical": "they need the inverse of a distribution function that ONNX lacks",
 }
 UNKNOWN = "they are not a known function of one number of normal noise for each latent"

@@ -50,6 +50,7 @@ def model_metadata(model: VAE) -> dict[str, str]:
         "posterior": config.posterior,
         "prior": config.prior,
         "latent_dim": str(model.latent_dim),
+        "latent_shape": json.dumps(list(model.latent_shape)),
         "event_shape": json.dumps(list(model.event_shape)),
         "units": "nats",
     }
@@ -59,7 +60,8 @@ def model_metadata(model: VAE) -> dict[str, str]:
 def schema_metadata(schema: Schema) -> dict[str, Any]:
     """The schema that converts stored numbers to x, for readers without this package."""
     about = {name: getattr(schema, name) for name in ("layout", "shape", "dtype", "range", "offset", "binarisation")}
-    return about | {"columns": [asdict(column) for column in schema.columns]}
+    about |= {"columns": [asdict(column) for column in schema.columns]}
+    return about | ({"conditions": [asdict(column) for column in schema.conditions]} if schema.conditions else {})
 
 
 def _layout(trained: TrainedModel) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.data.batches import scaled
+from lowerbound.data.batches import one_batch
 from lowerbound.foundation.errors import LowerboundError, RunError
 from lowerbound.foundation.seeding import generator
 from lowerbound.foundation.text import pluralise
@@ -55,15 +55,26 @@ def comparison_inputs_of(run: Path, model: VAE, data: str = "", data_dir: str = 
     try:
         examples = own_splits(run, data=data, data_dir=data_dir).test
     except LowerboundError as error:
+        context = torch.zeros(NUM_COMPARED, len(model.conditions)) if model.conditions else None
+        model = model.given(context)
         z = model.sample_prior(NUM_COMPARED, stream) if model.why_not_real else noise
-        inputs = {"x": _drawn(model, z, stream), "z": z, "noise": noise}
+        inputs = {"x": _drawn(model, z, stream), "z": z, "noise": noise} | _context(context, model)
         return ComparisonInputs(
             inputs, f"{NUM_COMPARED} examples drawn from the model", f"no test examples of the run: {error}"
         )
-    chosen = examples.first(NUM_COMPARED)
-    x, noise = scaled(chosen), noise[: len(chosen)]
-    inputs = {"x": x, "z": model.encode(x).sample(stream, 1)[0], "noise": noise}
+    batch = one_batch(examples.first(NUM_COMPARED))
+    x, noise = batch.x, noise[: len(batch.x)]
+    inputs = {"x": x, "z": model.given(batch.context).encode(x).sample(stream, 1)[0], "noise": noise}
+    inputs |= _context(batch.context, model)
+    chosen = x
     return ComparisonInputs(inputs, pluralise(len(chosen), "test example"))
+
+
+def _context(context: Tensor | None, model: VAE) -> dict[str, Tensor]:
+    """The input "context" of a conditional model."""
+    if context is None or not model.takes_context:
+        return {}
+    return {"context": context.reshape(len(context), -1).float()}
 
 
 def check_parity(computed: Computation, part: Part, precise: Part, trial: ComparisonInputs) -> Parity:

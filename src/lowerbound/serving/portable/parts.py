@@ -146,65 +146,72 @@ def _with_networks(model: VAE, encoder: nn.Module, decoder: nn.Module) -> VAE:
         likelihood=model.likelihood,
         posterior=model.posterior,
         prior=model.prior.standalone(),
+        encoding=model.encoding,
     )
 
 
 def _zeros(model: VAE, *names: str) -> dict[str, Tensor]:
     """Zeros for a few examples; zero is in the support of every likelihood."""
     shapes = {"x": model.event_shape, "z": (model.latent_dim,), "noise": (noise_size(model),)}
+    if model.takes_context and model.encoding is None:
+        raise UsageError("networks of your own take a context of which nothing is known here; it cannot be exported.")
+    if model.takes_context:
+        shapes["context"] = (len(model.conditions),)
+        names = (*names, "context")
     like = next(model.parameters())
     return {name: like.new_zeros(onnx_export.NUM_TRACED, *shapes[name]) for name in names}
 
 
-class _Encoder(nn.Module):
+class Half(nn.Module):
+    """A part of a model, as a function of tensors."""
+
     def __init__(self, model: VAE) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return posterior_outputs(self.model.encode(x))
+    def given(self, context: Tensor | None) -> VAE:
+        """The model; a conditional one with the features of a context, which is another input of the part."""
+        if context is None or self.model.encoding is None:
+            return self.model
+        return self.model.given_features(self.model.encoding(context))
 
 
-class _Decoder(nn.Module):
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, z: Tensor) -> dict[str, Tensor]:
-        return likelihood_outputs(self.model, self.model.decode(z))
+class _Encoder(Half):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> dict[str, Tensor]:
+        return posterior_outputs(self.given(context).encode(x))
 
 
-class _VariationalAutoencoder(nn.Module):
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.model = model
+class _Decoder(Half):
+    def forward(self, z: Tensor, context: Tensor | None = None) -> dict[str, Tensor]:
+        model = self.given(context)
+        return likelihood_outputs(model, model.decode(z))
 
-    def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        posterior, prior = self.model.encode(x), self.model.prior()
+
+class _VariationalAutoencoder(Half):
+    def forward(self, x: Tensor, noise: Tensor, context: Tensor | None = None) -> dict[str, Tensor]:
+        model = self.given(context)
+        posterior, prior = model.encode(x), model.prior()
         z, log_posterior = reparameterise(posterior, noise)
-        likelihood = self.model.decode(z)
+        likelihood = model.decode(z)
         closed_form = has_closed_form_kl(posterior, prior)
         rate = kl_divergence(posterior, prior) if closed_form else log_posterior - prior_log_density(prior, z)
         log_likelihood, rate = (density.to(x.dtype) for density in (likelihood.log_prob(x), rate))
         return {
             **posterior_outputs(posterior),
             "z": z,
-            "reconstruction": best_guess(self.model, likelihood),
+            "reconstruction": best_guess(model, likelihood),
             "log_likelihood": log_likelihood,
             "rate": rate,
             "elbo": log_likelihood - rate,
         }
 
 
-class _Autoencoder(nn.Module):
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        code = self.model.encode(x).centre
-        likelihood = self.model.decode(code)
-        reconstruction = best_guess(self.model, likelihood)
+class _Autoencoder(Half):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> dict[str, Tensor]:
+        model = self.given(context)
+        code = model.encode(x).centre
+        likelihood = model.decode(code)
+        reconstruction = best_guess(model, likelihood)
         return {"code": code, "reconstruction": reconstruction, "log_likelihood": likelihood.log_prob(x).to(x.dtype)}
 
 
@@ -212,6 +219,7 @@ INPUTS = {
     "x": "examples, on the model's scale",
     "z": "latents",
     "noise": "standard normal noise; zeros give the centre of q(z|x), such as its mean",
+    "context": "conditions: positions of levels from 0, and numbers minus their column's offset",
 }
 
 _LATENTS = {

@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lowerbound.data.conditions import context_rows
 from lowerbound.evaluation.feature_samples import best_guess
 from lowerbound.foundation.schema import Schema
 from lowerbound.models.vae import VAE
+from lowerbound.serving.loaded_model import first_values
 from lowerbound.serving.service.formats import examples_as_json, examples_as_png
 from lowerbound.serving.service.models import Endpoint, ServedModel
 
@@ -40,10 +42,19 @@ def inference_body(
     """A request to a model of the protocol, as JSON, with the example or the code of its run."""
     takes = endpoint.operation.takes
     if takes == "num":
-        return {"inputs": [{"name": "num", "shape": [1], "datatype": "INT32", "data": [NUM_EXAMPLES]}]}
-    value = x if takes == "x" else z
+        inputs = [{"name": "num", "shape": [1], "datatype": "INT32", "data": [NUM_EXAMPLES]}]
+    else:
+        inputs = [_tensor(takes, x if takes == "x" else z)]
+    if endpoint.served.schema.conditions:
+        number = NUM_EXAMPLES if takes == "num" else 1
+        context = context_rows(endpoint.served.schema, first_values(endpoint.served.model), number)
+        inputs.append(_tensor("context", context))
+    return {"inputs": inputs}
+
+
+def _tensor(name: str, value: np.ndarray) -> dict[str, Any]:
     data = [None if np.isnan(number) else number for number in value.reshape(-1).tolist()]
-    return {"inputs": [{"name": takes, "shape": list(value.shape), "datatype": "FP32", "data": data}]}
+    return {"name": name, "shape": list(value.shape), "datatype": "FP32", "data": data}
 
 
 def point_of(z: Float[np.ndarray, "1 latent"]) -> str:
@@ -55,14 +66,15 @@ def example_of(served: ServedModel) -> Float[np.ndarray, "1 *event"]:
     """An example that the run's likelihood accepts, on the model's scale."""
     if served.test_example is not None:
         return served.test_example
-    model = served.model
+    model = served.trained.given(first_values(served.model), 1)
     with torch.inference_mode():
         decoded = best_guess(model, model.decode(_code(model)))
     return _rounded(decoded, served.schema).float().cpu().numpy()
 
 
-def code_of(model: VAE) -> Float[np.ndarray, "1 latent"]:
+def code_of(served: ServedModel) -> Float[np.ndarray, "1 latent"]:
     """A code in the model's space: that of an example of zeros, in short numbers where the space allows."""
+    model = served.trained.given(first_values(served.model), 1)
     code = _code(model).cpu().numpy()
     return code if model.why_not_real else code.round(2) + 0.0  # without negative zeros
 

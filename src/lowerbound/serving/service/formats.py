@@ -6,7 +6,7 @@ and images sent as numbers, are lists of stored numbers, N x H x W x C.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lowerbound.data.column_writers import named_columns, records
 from lowerbound.data.images import image_options
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.tables import RawTable, table_from_columns
-from lowerbound.foundation.errors import DataError, TooLarge
+from lowerbound.foundation.errors import DataError, TooLarge, UsageError
 from lowerbound.foundation.schema import Column
 from lowerbound.reporting.tiles import as_png, compose, displayable, fit_tiles
 from lowerbound.serving.http.errors import RequestError
@@ -41,7 +41,9 @@ def is_image(served: ServedModel, body: memoryview) -> bool:
     return served.schema.has_pictures and bytes(body[:JSON_START]).lstrip()[:1] != b"["
 
 
-async def read_image(service: Service, served: ServedModel, body: memoryview) -> InputExamples:
+async def read_image(
+    service: Service, served: ServedModel, body: memoryview, given: Mapping[str, Any]
+) -> InputExamples:
     """The image in a body, as one example."""
     options = replace(image_options(served.schema), limit=limit_of_pixels(service.limits.max_pixels))
     try:
@@ -53,17 +55,19 @@ async def read_image(service: Service, served: ServedModel, body: memoryview) ->
         raise RequestError(422, f"{str(error).partition(' (')[0].rstrip('.')}.") from None
     notes = tuple(note.removeprefix("1 of 1 ") for note in raw.notes)
     try:
-        return await service.in_thread(stored_examples, served, replace(raw, ids=(), notes=notes))
-    except DataError as error:
+        return await service.in_thread(stored_examples, served, replace(raw, ids=(), notes=notes), given)
+    except (DataError, UsageError) as error:
         raise RequestError(422, str(error)) from None
 
 
-def read_examples(served: ServedModel, body: memoryview, limits: Limits) -> InputExamples:
+def read_examples(
+    served: ServedModel, body: memoryview, limits: Limits, given: Mapping[str, Any] | None = None
+) -> InputExamples:
     """The examples in a JSON body: rows or arrays."""
     check_json_length(len(body), limits.max_batch * _numbers_per_example(served))
     try:
-        return stored_examples(served, _raw(served, parse_json(bytes(body)), limits.max_batch))
-    except DataError as error:
+        return stored_examples(served, _raw(served, parse_json(bytes(body)), limits.max_batch), given)
+    except (DataError, UsageError) as error:
         raise RequestError(400, str(error)) from None
 
 
@@ -88,13 +92,15 @@ def _raw(served: ServedModel, content: Any, max_batch: int) -> RawArray | RawTab
     examples = content if isinstance(content, list) else [content]
     check_num_examples(len(examples), max_batch)
     if served.schema.has_named_columns:
-        return _table(served.schema.columns, validate(Rows, examples).root)
+        columns = (*served.schema.columns, *served.schema.conditions)
+        return _table(columns, len(served.schema.columns), validate(Rows, examples).root)
     if not isinstance(content, list):
         raise not_accepted(BODY, content, "a list")
     return RawArray(place=BODY, values=numbers_of(BODY, content, with_missing=served.layout == "table"))
 
 
-def _table(columns: tuple[Column, ...], rows: Sequence[JsonObject]) -> RawTable:
+def _table(columns: tuple[Column, ...], num_read: int, rows: Sequence[JsonObject]) -> RawTable:
+    """Rows as a table; of the columns after `num_read`, which are conditions, those that are in a row."""
     names = [column.name for column in columns]
     for row in rows:
         for name in row:
@@ -103,7 +109,9 @@ def _table(columns: tuple[Column, ...], rows: Sequence[JsonObject]) -> RawTable:
         Path(BODY),
         {column.name: [checked_cell(column, row.get(column.name)) for row in rows] for column in columns},
     )
-    absent = [repr(name) for name in names if not any(name in row for row in rows)]
+    for name in [name for name in names[num_read:] if not any(name in row for row in rows)]:
+        del table.columns[name]
+    absent = [repr(name) for name in names[:num_read] if not any(name in row for row in rows)]
     notes = (f"columns in no row, read as missing: {', '.join(absent)}",) if absent else ()
     return replace(table, notes=(*table.notes, *notes))
 

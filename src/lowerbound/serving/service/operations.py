@@ -56,6 +56,7 @@ class InferenceRequest:
     sample: bool = False
     temperature: float = 1.0
     num_draws: int = 16
+    context: np.ndarray | None = None  # of a conditional model: a row for each example
 
 
 Outputs = dict[str, np.ndarray]
@@ -79,20 +80,44 @@ class Operation:
     def inputs(self, model: VAE) -> tuple[Signature, ...]:
         """Its input tensors."""
         makers = {"x": _examples, "z": _latents, "num": lambda model, name: Signature(name, "INT32", (1,))}
-        return (makers[self.takes](model, self.takes),)
+        context = [Signature("context", "FP32", (BATCH, len(model.conditions)))] if model.conditions else []
+        return (makers[self.takes](model, self.takes), *context)
 
 
 @torch.inference_mode()
 def compute(operation: Operation, model: VAE, requests: Sequence[InferenceRequest]) -> list[Outputs]:
     """The outputs of each request, from one pass over all."""
-    outputs = operation.compute(model, requests)
+    outputs = operation.compute(_given(model, requests), requests)
     return [{name: value.contiguous().cpu().numpy() for name, value in tensors.items()} for tensors in outputs]
 
 
 def warm_up_request(operation: Operation, model: VAE) -> InferenceRequest:
     """A request with one example of zeros, to check a model and warm it up."""
     shape = {"x": model.event_shape, "z": (model.latent_dim,)}.get(operation.takes)
-    return InferenceRequest(num_examples=1, x=None if shape is None else np.zeros((1, *shape), np.float32))
+    x, context = (None if size is None else np.zeros((1, *size), np.float32) for size in (shape, _context_shape(model)))
+    return InferenceRequest(num_examples=1, x=x, context=context)
+
+
+def _context_shape(model: VAE) -> tuple[int, ...] | None:
+    return (len(model.conditions),) if model.conditions else None
+
+
+def _given(model: VAE, requests: Sequence[InferenceRequest]) -> VAE:
+    """The model with the contexts of all examples of all requests; itself unless it is conditional."""
+    rows = [request.context for request in requests if request.context is not None]
+    device = next(model.parameters()).device
+    return model.given(torch.from_numpy(np.concatenate(rows)).to(device)) if rows else model
+
+
+def _models_of(model: VAE, requests: Sequence[InferenceRequest]) -> Iterator[VAE]:
+    """The model with the contexts of each request."""
+    yield from (model.at_rows(rows) for rows in _rows_of(requests))
+
+
+def _rows_of(requests: Sequence[InferenceRequest]) -> Sequence[Tensor]:
+    """The places of each request's examples among those of all."""
+    sizes = [request.num_examples for request in requests]
+    return torch.arange(sum(sizes)).split(sizes)
 
 
 def _encode(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
@@ -141,12 +166,13 @@ def _reconstruct(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tenso
 
 def _generate(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     # As the command `sample`: a seed always gives the same first examples, regardless of their number.
-    codes = [codes_from_prior(model, *_drawn(request)) for request in requests]
+    models = list(_models_of(model, requests))
+    codes = [codes_from_prior(own, *_drawn(request)) for own, request in zip(models, requests, strict=True)]
     raw = _raw_likelihood(model, torch.cat(codes))
     outputs = _split({"mean": best_guess(model, model.likelihood(raw)), "z": torch.cat(codes)}, requests)
-    for request, tensors in zip(requests, outputs, strict=True):
+    for own, request, tensors in zip(models, requests, outputs, strict=True):
         if request.sample:
-            tensors["sample"] = drawn_examples(model, *_drawn(request))
+            tensors["sample"] = drawn_examples(own, *_drawn(request))
     return outputs
 
 
@@ -159,7 +185,8 @@ def _score(model: VAE, requests: Sequence[InferenceRequest]) -> list[Tensors]:
     outputs: dict[int, Tensors] = {}
     for num_draws in {request.num_draws for request in requests}:
         chosen = [index for index, request in enumerate(requests) if request.num_draws == num_draws]
-        scored = _scored(model, [requests[index] for index in chosen], num_draws)
+        own = [rows for index, rows in enumerate(_rows_of(requests)) if index in chosen]
+        scored = _scored(model.at_rows(torch.cat(own)), [requests[index] for index in chosen], num_draws)
         outputs |= dict(zip(chosen, scored, strict=True))
     return [outputs[index] for index in range(len(requests))]
 
@@ -173,7 +200,7 @@ def _scored(model: VAE, requests: Sequence[InferenceRequest], num_draws: int) ->
     terms = terms_of_draws(
         model, x, Draws.joined(draws, dim=1), posterior, lambda z: model.likelihood(_raw_likelihood(model, z))
     )
-    precise = Terms(terms.log_likelihood.double(), terms.rate_of_draw.double())
+    precise = Terms(*(part.double() for part in (terms.log_likelihood, terms.rate_of_draw, terms.rate_of_levels)))
     names = {"elbo": "elbo", "rate": "rate", "distortion": "distortion", "standard_error": "elbo_standard_error"}
     is_known = ~x.isnan().flatten(1).all(1)
     values = {name: getattr(precise, attribute).float() for name, attribute in names.items()}
@@ -189,17 +216,18 @@ def _posterior_draws(
 
 
 def _raw_posterior(model: VAE, x: Tensor) -> Tensor:
-    return _in_chunks(lambda part: model.encoder(model.likelihood.features(part)).to(part.dtype), x)
+    return _in_chunks(lambda own, part: own.raw_posterior(part), model, x)
 
 
 def _raw_likelihood(model: VAE, z: Tensor) -> Tensor:
-    return _in_chunks(lambda part: model.decoder(part).to(part.dtype), z)
+    return _in_chunks(lambda own, part: own.raw_likelihood(part), model, z)
 
 
-def _in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _in_chunks(network: Callable[[VAE, Tensor], Tensor], model: VAE, x: Tensor) -> Tensor:
     if len(x) <= CHUNK:
-        return network(x)
-    return torch.cat([network(part) for part in x.split(CHUNK)])
+        return network(model, x)
+    rows = torch.arange(len(x)).split(CHUNK)
+    return torch.cat([network(model.at_rows(part), x[part]) for part in rows])
 
 
 def _joined(model: VAE, requests: Sequence[InferenceRequest]) -> Tensor:

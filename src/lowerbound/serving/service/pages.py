@@ -4,9 +4,11 @@ The pages load nothing from other servers: styles are inline, and images come fr
 try.js, sends the requests of the reference's forms.
 """
 
+import json
 from dataclasses import dataclass
 from importlib import resources
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -15,6 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lowerbound import __version__
 from lowerbound.data.data_kinds import describe_shape
+from lowerbound.serving.loaded_model import first_values
 from lowerbound.serving.service.examples import code_of, example_body, example_of, file_of, inference_body, point_of
 from lowerbound.serving.service.models import Endpoint, ServedModel
 from lowerbound.serving.service.openapi import BINARY, TEXT, content, errors, json_content, returns
@@ -45,6 +48,7 @@ class ModelCard:
     generates: bool
     point: str  # in latent space, for an example request
     file: str  # name of an example's file
+    given: str  # the query with values of a conditional model's conditions; empty for others
 
 
 def page_routes(service: Service, app: FastAPI) -> APIRouter:
@@ -54,7 +58,7 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
     runs = service.catalogue.runs
     # Once for each run, because they take forward passes.
     examples = {name: example_of(served) for name, served in runs.items()}
-    codes = {name: code_of(served.model) for name, served in runs.items()}
+    codes = {name: code_of(served) for name, served in runs.items()}
     cards = [_card(service, served, point_of(codes[name])) for name, served in runs.items()]
 
     @router.get("/", responses=errors(), summary="Models, with examples")
@@ -121,6 +125,7 @@ def _served(cards: list[ModelCard]) -> list[dict[str, Any]]:
             "version": card.served.version,
             "file": card.file,
             "point": card.point,
+            "given": json.dumps(first_values(card.served.model)) if card.given else "",
             "models": [endpoint.name for endpoint in card.endpoints],
         }
         for card in cards
@@ -137,7 +142,9 @@ def _card(service: Service, served: ServedModel, point: str) -> ModelCard:
     about = f"{kind} {describe_shape(served.model.event_shape)}, {served.model.latent_dim} {latents}"
     endpoints = tuple(endpoint for endpoint in service.catalogue.endpoints.values() if endpoint.served is served)
     generates = any(endpoint.operation.name == "generate" for endpoint in endpoints)
-    return ModelCard(served, about, endpoints, generates, point, file_of(served)[0])
+    values = first_values(served.model)
+    given = f"&given={quote(json.dumps(values))}" if values else ""
+    return ModelCard(served, about, endpoints, generates, point, file_of(served)[0], given)
 
 
 def _groups(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

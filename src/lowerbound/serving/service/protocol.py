@@ -34,7 +34,13 @@ from lowerbound.serving.service.limits import (
 from lowerbound.serving.service.models import Endpoint
 from lowerbound.serving.service.operations import BATCH, InferenceRequest, Outputs, Signature
 from lowerbound.serving.service.schemas import InferBody, InferInput, InferOutput, InferParameters
-from lowerbound.serving.service.validation import as_array, check_latents, model_scale_tensor, stored_tensor
+from lowerbound.serving.service.validation import (
+    as_array,
+    check_context,
+    check_latents,
+    model_scale_tensor,
+    stored_tensor,
+)
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1"), "INT32": np.dtype("<i4")}
@@ -234,14 +240,17 @@ def _inference_request(
     """The operation's request, and notes on how its examples were read."""
     operation, options = endpoint.operation, _options(endpoint, parameters, outputs)
     num, x = options.pop("num", None), arrays.get(operation.takes)
+    options["context"] = arrays.get("context")
     if operation.takes == "num":
         if num is not None and x is not None:
             raise RequestError(400, "the number of examples is given twice, as input 'num' and as parameter.")
         number = int(x[0]) if x is not None else num or 1
         check_num_examples(number, max_batch)
+        check_context(endpoint.served, options["context"], number)
         return InferenceRequest(num_examples=number, **options), ()
     if x is None:
         raise RequestError(400, f"input {operation.takes!r} is missing.")
+    check_context(endpoint.served, options["context"], len(x))
     if operation.takes == "z":
         check_latents(endpoint.served.model, x)
         return InferenceRequest(num_examples=len(x), x=x, **options), ()

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from lowerbound.foundation.text import pluralise
 from lowerbound.serving.http.errors import RequestError
-from lowerbound.serving.http.json_bodies import as_json, inlined_schema
+from lowerbound.serving.http.json_bodies import as_json, inlined_schema, values_given
 from lowerbound.serving.service.formats import (
     examples_as_json,
     examples_as_png,
@@ -40,7 +40,7 @@ from lowerbound.serving.service.schemas import (
     ScoreResponse,
 )
 from lowerbound.serving.service.service import Service
-from lowerbound.serving.service.validation import InputExamples, check_latents
+from lowerbound.serving.service.validation import InputExamples, check_latents, context_given
 
 SEED_HEADER = "Lowerbound-Seed"
 MAX_TILES = 256
@@ -72,6 +72,13 @@ EXAMPLES_BODY = {
         ),
     }
 }
+Given = Annotated[
+    str,
+    Query(
+        description='Values of a conditional model\'s conditions as a JSON object, such as {"label": "3"}: one for all '
+        "examples, or a list with one for each."
+    ),
+]
 PNG = content(image__png=BINARY)
 READING = errors(404, 422, 504, *WITH_BODY)
 WRITING = errors(404, 413, 422, 504)
@@ -89,17 +96,21 @@ def _add_inference(router: APIRouter, service: Service) -> None:
     responses = returns("The posterior of each example.", json_content(RunResponse[EncodedExample])) | READING
 
     @router.post("/encode", responses=responses, openapi_extra=EXAMPLES_BODY, summary="Encode examples")
-    async def encode(request: Request, run: Run = "", sample: Sample = False, seed: Seed = None) -> Response:
+    async def encode(
+        request: Request, run: Run = "", sample: Sample = False, seed: Seed = None, given: Given = ""
+    ) -> Response:
         chosen = random_seed() if seed is None else seed
-        endpoint, examples, outputs = await _infer_body(service, request, run, "encode", sample=sample, seed=chosen)
+        endpoint, examples, outputs = await _infer_body(
+            service, request, run, "encode", given, sample=sample, seed=chosen
+        )
         drawn = {"seed": chosen} if sample else {}
         return _json(endpoint.served, _entries(outputs), **drawn, notes=examples.notes)
 
     responses = returns("An image, or rows.", PNG | json_content(RunResponse[ReconstructedExample])) | READING
 
     @router.post("/reconstruct", responses=responses, openapi_extra=EXAMPLES_BODY, summary="Reconstruct examples")
-    async def reconstruct(request: Request, run: Run = "") -> Response:
-        endpoint, examples, outputs = await _infer_body(service, request, run, "reconstruct")
+    async def reconstruct(request: Request, run: Run = "", given: Given = "") -> Response:
+        endpoint, examples, outputs = await _infer_body(service, request, run, "reconstruct", given)
         served, values = endpoint.served, outputs["reconstruction"]
         if served.schema.has_pictures and not _accepts_json(request):
             return await _png(service, values, as_tiles=False)
@@ -110,9 +121,11 @@ def _add_inference(router: APIRouter, service: Service) -> None:
     responses = returns(about, json_content(ScoreResponse)) | READING
 
     @router.post("/score", responses=responses, openapi_extra=EXAMPLES_BODY, summary="Compute ELBO, rate, distortion")
-    async def score(request: Request, run: Run = "", seed: Seed = None, num_draws: Draws = 16) -> Response:
+    async def score(
+        request: Request, run: Run = "", seed: Seed = None, num_draws: Draws = 16, given: Given = ""
+    ) -> Response:
         options = {"num_draws": num_draws, "seed": random_seed() if seed is None else seed}
-        endpoint, examples, outputs = await _infer_body(service, request, run, "score", **options)
+        endpoint, examples, outputs = await _infer_body(service, request, run, "score", given, **options)
         about = {"unit": "nats", "convention": endpoint.served.trained.convention, **options}
         return _json(endpoint.served, _entries(outputs), **about, notes=examples.notes)
 
@@ -124,67 +137,85 @@ def _add_generation(router: APIRouter, service: Service) -> None:
 
     @router.get("/generate.png", responses=images, response_class=Response, summary="Generate images")
     async def generate_png(
-        request: Request, run: Run = "", num: Num = 16, seed: Seed = None, temperature: Temperature = 1.0
+        request: Request,
+        run: Run = "",
+        num: Num = 16,
+        seed: Seed = None,
+        temperature: Temperature = 1.0,
+        given: Given = "",
     ) -> Response:
         _check_images(service, service.run(run), num, "generate")
         chosen = random_seed() if seed is None else seed
-        _, outputs = await _generate(service, request, run, num, chosen, temperature)
+        _, outputs = await _generate(service, request, run, num, chosen, temperature, given)
         return await _png(service, outputs["mean"], {SEED_HEADER: str(chosen)})
 
     @router.get("/generate", responses=generated, response_class=Response, summary="Generate examples as JSON")
     async def generate(
-        request: Request, run: Run = "", num: Num = 16, seed: Seed = None, temperature: Temperature = 1.0
+        request: Request,
+        run: Run = "",
+        num: Num = 16,
+        seed: Seed = None,
+        temperature: Temperature = 1.0,
+        given: Given = "",
     ) -> Response:
         _check_response(service, service.run(run), num, JSON_BYTES_PER_NUMBER)
         chosen = random_seed() if seed is None else seed
-        served, outputs = await _generate(service, request, run, num, chosen, temperature)
+        served, outputs = await _generate(service, request, run, num, chosen, temperature, given)
         pairs = zip(examples_as_json(served, outputs["mean"]), outputs["z"].tolist(), strict=True)
         return _json(served, [{"mean": mean, "z": z} for mean, z in pairs], seed=chosen)
 
     @router.get("/decode.png", responses=images, response_class=Response, summary="Decode latents to images")
-    async def decode_png(request: Request, z: Points, run: Run = "") -> Response:
+    async def decode_png(request: Request, z: Points, run: Run = "", given: Given = "") -> Response:
         _check_images(service, service.run(run), len(z), "decode")
-        _, outputs = await _decode(service, request, run, z)
+        _, outputs = await _decode(service, request, run, z, given)
         return await _png(service, outputs["mean"])
 
     @router.get("/decode", responses=decoded, response_class=Response, summary="Decode latents to JSON")
-    async def decode(request: Request, z: Points, run: Run = "") -> Response:
+    async def decode(request: Request, z: Points, run: Run = "", given: Given = "") -> Response:
         _check_response(service, service.run(run), len(z), JSON_BYTES_PER_NUMBER)
-        served, outputs = await _decode(service, request, run, z)
+        served, outputs = await _decode(service, request, run, z, given)
         return _json(served, [{"mean": mean} for mean in examples_as_json(served, outputs["mean"])])
 
 
 async def _infer_body(
-    service: Service, request: Request, run: str, operation: str, **options: Any
+    service: Service, request: Request, run: str, operation: str, given: str, **options: Any
 ) -> tuple[Endpoint, InputExamples, Outputs]:
     """An operation on the examples in a request's body."""
-    endpoint = service.operation(run, operation)
+    endpoint, values = service.operation(run, operation), values_given(given)
     with body_within(service.budget, request) as body:
         with service.batcher.arriving():
             received = await body.read(service.limits)
             if is_image(endpoint.served, received):
-                examples = await read_image(service, endpoint.served, received)
+                examples = await read_image(service, endpoint.served, received, values)
             else:
-                examples = await service.in_thread(read_examples, endpoint.served, received, service.limits)
-        inference = InferenceRequest(num_examples=len(examples.x), x=examples.x, range=examples.range, **options)
+                examples = await service.in_thread(read_examples, endpoint.served, received, service.limits, values)
+        inference = InferenceRequest(
+            num_examples=len(examples.x), x=examples.x, range=examples.range, context=examples.context, **options
+        )
         return endpoint, examples, await service.infer(request, endpoint, inference)
 
 
 async def _generate(
-    service: Service, request: Request, run: str, num: int, seed: int, temperature: float
+    service: Service, request: Request, run: str, num: int, seed: int, temperature: float, given: str
 ) -> tuple[ServedModel, Outputs]:
     endpoint = service.operation(run, "generate")
     check_num_examples(num, service.limits.max_batch)
-    inference = InferenceRequest(num_examples=num, seed=seed, temperature=temperature)
+    context = context_given(endpoint.served, given, num, in_turn=True)
+    inference = InferenceRequest(num_examples=num, seed=seed, temperature=temperature, context=context)
     return endpoint.served, await service.infer(request, endpoint, inference)
 
 
-async def _decode(service: Service, request: Request, run: str, points: Sequence[str]) -> tuple[ServedModel, Outputs]:
+async def _decode(
+    service: Service, request: Request, run: str, points: Sequence[str], given: str
+) -> tuple[ServedModel, Outputs]:
     endpoint = service.operation(run, "decode")
     check_num_examples(len(points), service.limits.max_batch)
     z = np.array([_point(text, endpoint.served.model.latent_dim) for text in points], np.float32)
     check_latents(endpoint.served.model, z)
-    return endpoint.served, await service.infer(request, endpoint, InferenceRequest(num_examples=len(z), x=z))
+    context = context_given(endpoint.served, given, len(z))
+    return endpoint.served, await service.infer(
+        request, endpoint, InferenceRequest(num_examples=len(z), x=z, context=context)
+    )
 
 
 def _check_response(service: Service, served: ServedModel, num_examples: int, bytes_per_number: int) -> None:

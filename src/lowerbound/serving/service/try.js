@@ -97,6 +97,7 @@ async function adapt(endpoint, form, body, changed) {
   const run = runOf(name);
   if (form.elements.version) form.elements.version.value = run.version;
   if (form.elements[LATENTS]) form.elements[LATENTS].value = run.point;
+  if (form.elements.given) form.elements.given.value = run.given;
   if (!body) return;
   const isImage = endpoint.kind === "examples" && run.file.endsWith(".png");
   body.file = isImage ? run.file : "";

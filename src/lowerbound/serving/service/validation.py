@@ -8,23 +8,25 @@ must not start threads of its own for it (see `load_runs` in models): numpy find
 are sufficient for most likelihoods, and torch checks the others slice by slice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from lowerbound.data.conditions import context_rows, resolved
 from lowerbound.data.examples import Collection, Examples, to_model_scale
 from lowerbound.data.files import ReadingOptions, to_collection
 from lowerbound.data.raw_array import RawArray
 from lowerbound.data.tables import RawTable
-from lowerbound.foundation.errors import DataError
+from lowerbound.foundation.errors import DataError, UsageError
 from lowerbound.foundation.schema import UNSCALED, Range, Schema, Support
 from lowerbound.models.support import binarise_as_run, supported_examples, unsupported_values
 from lowerbound.models.vae import VAE
 from lowerbound.probability.likelihoods import Likelihood
 from lowerbound.serving.http.errors import RequestError
-from lowerbound.serving.http.json_bodies import shown
+from lowerbound.serving.http.json_bodies import shown, values_given
 from lowerbound.serving.service.models import ServedModel
 
 NUMBERS = {int, float}
@@ -43,12 +45,52 @@ class InputExamples:
     x: np.ndarray
     range: Range = UNSCALED  # the stored numbers in x that are 0 and 1 for the model
     notes: tuple[str, ...] = ()
+    context: np.ndarray | None = None  # of a conditional model
 
 
-def stored_examples(served: ServedModel, raw: RawArray | RawTable) -> InputExamples:
-    """Stored numbers or cells, read by the run's schema; DataError for what does not fit."""
-    collection = to_collection(raw, ReadingOptions(schema=served.schema))
+def stored_examples(
+    served: ServedModel, raw: RawArray | RawTable, given: Mapping[str, Any] | None = None
+) -> InputExamples:
+    """Stored numbers or cells, read by the run's schema; DataError for what does not fit.
+
+    `given` are values of a conditional model's conditions; without them those of columns are read.
+    """
+    collection = to_collection(raw, ReadingOptions(schema=served.schema, given=given or {}))
     return _input_examples(checked(collection, served.model.likelihood, served.schema))
+
+
+def check_context(served: ServedModel, context: np.ndarray | None, num: int) -> None:
+    """Refuse a context that the model does not know, and one of another number of examples."""
+    names = ", ".join(repr(column.name) for column in served.model.conditions)
+    if served.model.encoding is None:
+        return
+    if context is None:
+        raise RequestError(400, f"input 'context' is missing: the model is conditional on {names}.")
+    if len(context) != num:
+        raise RequestError(
+            400, f"input 'context' has {len(context):,} rows; accepted: one for each of {num:,} examples."
+        )
+    try:
+        served.model.encoding.check(torch.from_numpy(context))
+    except DataError as error:
+        raise RequestError(400, str(error)) from None
+
+
+def context_given(served: ServedModel, text: str, num: int, in_turn: bool = False) -> np.ndarray | None:
+    """The context of `num` examples from values of conditions, a JSON object as text; None for an unconditional model.
+
+    With `in_turn` and an empty text, examples get the levels of a single condition in turn.
+
+    RequestError for values that are missing or not known.
+    """
+    values = values_given(text) or (served.trained.levels_in_turn(num) if in_turn else {})
+    if not (served.schema.conditions or values):
+        return None
+    try:
+        resolved(served.schema, values)
+        return context_rows(served.schema, values, num)
+    except (DataError, UsageError) as error:
+        raise RequestError(400, str(error)) from None
 
 
 def stored_tensor(served: ServedModel, place: str, x: np.ndarray) -> InputExamples:
@@ -56,7 +98,9 @@ def stored_tensor(served: ServedModel, place: str, x: np.ndarray) -> InputExampl
     if _are_bytes_as_stored(served, x):
         return InputExamples(x, served.schema.range)
     values = np.moveaxis(x, 1, -1) if served.layout == "image" else x
-    return stored_examples(served, RawArray(place=place, values=values))
+    schema = replace(served.schema, conditions=())  # the context is another input
+    collection = to_collection(RawArray(place=place, values=values), ReadingOptions(schema=schema))
+    return _input_examples(checked(collection, served.model.likelihood, schema))
 
 
 def model_scale_tensor(served: ServedModel, place: str, x: np.ndarray) -> InputExamples:
@@ -143,7 +187,7 @@ def _input_examples(collection: Collection) -> InputExamples:
     x = examples.values
     if examples.layout == "image":
         x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    return InputExamples(x, examples.range, collection.notes)
+    return InputExamples(x, examples.range, collection.notes, examples.context)
 
 
 def _are_bytes_as_stored(served: ServedModel, x: np.ndarray) -> bool:

@@ -5,20 +5,31 @@ const MAX_BATCH = 256; // latents decoded at once
 
 let batchSize = 8; // latents that take about one frame, adapted by the time of the last calls
 
-/** The decoded latents: images as bytes, n × height × width × 3, or values, n × elements. */
-export async function decodeWith(decoder, info, z) {
+/**
+ * The decoded latents: images as bytes, n × height × width × 3, or values, n × elements; `context` has the conditions of
+ * each for a conditional model.
+ */
+export async function decodeWith(decoder, info, z, context = null) {
   const parts = [];
   for (let start = 0; start < z.length;) {
     if (start) await new Promise((resolve) => setTimeout(resolve));
     const data = Float32Array.from(z.slice(start, start + batchSize * info.latent_dim));
-    parts.push(await timed(data.length / info.latent_dim, () => decodePart(info, decoder, data)));
+    parts.push(await timed(data.length / info.latent_dim, () => decodePart(info, decoder, data, rowsOf(context, start / info.latent_dim, data.length / info.latent_dim))));
     start += data.length;
   }
   return joined(parts);
 }
 
-async function decodePart(info, decoder, data) {
-  const outputs = await decoder.run({ z: { shape: [data.length / info.latent_dim, info.latent_dim], data } });
+/** Some consecutive rows of a tensor. */
+function rowsOf(tensor, first, count) {
+  if (!tensor) return null;
+  const size = tensor.shape[1];
+  return { shape: [count, size], data: tensor.data.slice(first * size, (first + count) * size) };
+}
+
+async function decodePart(info, decoder, data, context) {
+  const feeds = { z: { shape: [data.length / info.latent_dim, info.latent_dim], data }, context };
+  const outputs = await decoder.run(Object.fromEntries(decoder.inputs.map((name) => [name, feeds[name]])));
   const decoded = Object.keys(outputs).find((name) => name !== "log_prior");
   return { ...displayed(info, outputs[decoded]), logPrior: outputs.log_prior?.data ?? null };
 }

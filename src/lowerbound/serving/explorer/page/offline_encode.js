@@ -3,6 +3,7 @@
 //     rate        KL(q(z|x) ‖ p(z)), or the mean of log q(z|x) − log p(z) over draws, nats: an output of the model
 //     distortion  −E[log p(x|z)], the mean over draws from q(z|x), nats
 
+import { given } from "explorer/given.js";
 import { runModel } from "explorer/offline_models.js";
 import { standardNormal } from "explorer/noise.js";
 import { readPicture } from "explorer/offline_picture.js";
@@ -48,7 +49,7 @@ export function neighboursOf(z, codes, info) {
 
 async function codeOf(info, x) {
   const noise = new Float32Array(info.latent_dim); // not an input of the model; its one row stands for one example
-  const { code, log_likelihood: logLikelihood } = await runModel(info, x, noise);
+  const { code, log_likelihood: logLikelihood } = await runModel(info, x, noise, given(info.id));
   const none = { ...UNSCORED, log_variance: null, rate: null, rate_per_dimension: null };
   return { ...none, mean: [...code], reconstruction_error: -logLikelihood[0] };
 }
@@ -60,7 +61,7 @@ async function boundOf(info, prior, x) {
   const [logLikelihoods, rates] = [[], []];
   let posterior;
   for (let start = 0; start < noise.length; start += size) {
-    posterior = await runModel(info, x, noise.slice(start, start + size));
+    posterior = await runModel(info, x, noise.slice(start, start + size), given(info.id));
     logLikelihoods.push(...posterior.log_likelihood);
     rates.push(...posterior.rate);
     await new Promise((resolve) => setTimeout(resolve));

@@ -2,14 +2,21 @@
 // encoder run in the page, and everything else is embedded in the file.
 
 import { asCodes } from "explorer/codes.js";
+import { give, given, startWith, written } from "explorer/given.js";
 import { isEmbedded, jsonOf, tensorsOf } from "explorer/offline_blocks.js";
 import { encode, neighboursOf } from "explorer/offline_encode.js";
 import { decode } from "explorer/offline_models.js";
 import { samplePrior } from "explorer/noise.js";
 
+const NO_PRIOR = "A deterministic autoencoder has no prior to sample from.";
+const PRIOR_OF_NUMBERS =
+  "This page cannot sample a prior that depends on numbers, or on several conditions; `lowerbound explore` can.";
+
 const COLUMN = "column:"; // the start of the name of a column's quantity
 
 const cache = new Map();
+
+let level = 1; // of latents in several, which is decoded
 
 /** A value that is made once, on first use. */
 function once(name, make) {
@@ -17,7 +24,12 @@ function once(name, make) {
   return cache.get(name);
 }
 
-const info = () => once("info", () => jsonOf("info"));
+const info = () =>
+  once("info", async () => {
+    const about = await jsonOf("info");
+    startWith(about.id, about.given);
+    return about;
+  });
 
 const facts = () => once("facts", () => jsonOf("facts"));
 
@@ -92,10 +104,17 @@ async function point(id, index) {
     reconstruction_error: number("reconstruction_error"),
     num_draws: stored.elbo ? numDraws : 0,
     unit: "nats",
+    ...(stored.context ? { given: written(about, rowOf(stored.context, index)) } : {}),
   };
 }
 
-const prior = () => once("prior", () => jsonOf("prior"));
+const rowOf = ({ shape: [, size], data }, index) => data.slice(index * size, (index + 1) * size);
+
+/** What is embedded of the prior; of one that depends on a level, of that of the chosen level. */
+async function prior() {
+  const [about, found] = await Promise.all([info(), once("prior", () => jsonOf("prior"))]);
+  return found.of_levels ? found.of_levels[given(about.id)[about.conditions[0].name]] : found;
+}
 
 /** The contours of the prior over two latents, which are embedded for some pairs. */
 async function priorContours(id, axes) {
@@ -111,10 +130,10 @@ async function priorContours(id, axes) {
 /** Draws from the prior at a temperature; a seed gives the same draws in every page. */
 async function sample(id, num, temperature, seed) {
   const about = await info();
-  if (!about.can.sample) throw new Error("A deterministic autoencoder has no prior to sample from.");
+  if (!about.can.sample) throw new Error(about.is_deterministic ? NO_PRIOR : PRIOR_OF_NUMBERS);
   const { sampling } = await prior();
   const data = samplePrior(sampling, about.latent_dim, num, temperature, seed);
-  const drawn = await decode(about, data);
+  const drawn = await decode(about, data, given(id));
   return { z: { shape: [num, about.latent_dim], data }, [about.layout === "image" ? "images" : "values"]: drawn };
 }
 
@@ -136,7 +155,14 @@ export async function openSource() {
     info,
     codes,
     values,
-    decode: async (id, z) => decode(await info(), z),
+    decode: async (id, z) => decode(await info(), z, given(id), level),
+    setLevel: (id, chosen) => (level = chosen),
+    give,
+    given,
+    decodeWith: async (id, z, name, values) => {
+      const latents = Float32Array.from(values.flatMap(() => Array.from(z)));
+      return decode(await info(), latents, { ...given(id), [name]: values }, level);
+    },
     images,
     priorContours,
     point,

@@ -2,6 +2,7 @@
 // back takes longer than decoding. Used where its outputs are the server's, and where it is faster.
 
 import { decodeWith } from "explorer/decoding.js";
+import { contextOf, given } from "explorer/given.js";
 
 const MOST = 16; // latents decoded in the page; more would block it
 const NUM_TIMED = 3; // calls, the fastest of which counts
@@ -9,8 +10,9 @@ const TOLERANCE = 1e-4; // of values, relative to the largest; bytes may be roun
 const RUNTIME = "/assets/vendor/ort-wasm-simd-threaded.wasm.gz";
 
 /**
- * A function that decodes latents: in the page as soon as `fetchModel` has returned the decoder, an ONNX program, and
- * that has been compared with `ask`, which decodes on the server; until then, and for many latents, by `ask`.
+ * A function that decodes latents, with the chosen values of conditions or `others`: in the page as soon as `fetchModel`
+ * has returned the decoder, an ONNX program, and that has been compared with `ask`, which decodes on the server; until
+ * then, and for many latents, by `ask`.
  */
 export function createDecoder(info, fetchModel, ask) {
   let decoder = null;
@@ -21,15 +23,18 @@ export function createDecoder(info, fetchModel, ask) {
     decoder = found;
     performance.mark("decoder-in-page");
   };
-  return async (z) => {
-    if (z.length > MOST * info.latent_dim) return ask(z);
-    if (decoder) return decodeWith(decoder, info, z);
-    const decoded = await ask(z);
+  return async (z, others = {}) => {
+    if (z.length > MOST * info.latent_dim) return ask(z, others);
+    if (decoder) return decodeHere(decoder, info, z, others);
+    const decoded = await ask(z, others);
     if (!isTried) prepare(z.slice(0, info.latent_dim)).catch(() => {});
     isTried = true;
     return decoded;
   };
 }
+
+const decodeHere = (decoder, info, z, others) =>
+  decodeWith(decoder, info, z, contextOf(info, { ...given(info.id), ...others }, z.length / info.latent_dim));
 
 /** The decoder as a session of the runtime, which is only loaded for it; null if the run has none. */
 async function engineOf(fetchModel) {
@@ -41,10 +46,10 @@ async function engineOf(fetchModel) {
 }
 
 async function isBetter(info, decoder, ask, z) {
-  const here = await decodeWith(decoder, info, z);
+  const here = await decodeHere(decoder, info, z);
   const there = await ask(z);
   if (!isEqual(here, there)) return false;
-  return (await shortest(() => decodeWith(decoder, info, z))) < (await shortest(() => ask(z)));
+  return (await shortest(() => decodeHere(decoder, info, z))) < (await shortest(() => ask(z)));
 }
 
 /** The shortest time of some calls, in milliseconds. */

@@ -58,6 +58,7 @@ export async function createRunView(source, id, shared) {
   addSelection(view);
   view.stage = createStage(view);
   view.on("axes", () => fetchContours(view));
+  view.on("given", () => fetchContours(view));
   fill(view, heading);
   return view;
 }
@@ -87,7 +88,7 @@ function fill(view, heading) {
   const second = [
     ...(info.can.encode ? [createImagePanel(view)] : []),
     ...(info.can.sample ? [createSamplePanel(view)] : []),
-    ...(info.latent_dim > 1 ? [createTraversalPanel(view)] : []),
+    ...(info.latent_dim > 1 && info.space.name !== "codes" ? [createTraversalPanel(view)] : []),
     ...(info.frames ? [createEpochsPanel(view)] : []),
   ];
   const column = (panels) => element("div", { className: "column" }, ...panels.map((panel) => panel.node));

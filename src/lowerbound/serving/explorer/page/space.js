@@ -52,8 +52,8 @@ export function pathBetween(info, begin, end, count) {
 
 function course({ space }, begin, end) {
   const mixed = (a, b) => begin.map((value, k) => a * value + b * end[k]);
-  if (space.name === "one-hot") {
-    const size = space.num_categories;
+  if (space.name === "one-hot" || space.name === "codes") {
+    const size = space.name === "codes" ? space.code_dim : space.num_categories;
     return (share) => begin.map((value, k) => (Math.floor(k / size) < Math.round((share * begin.length) / size) ? end[k] : value));
   }
   const cosine = begin.reduce((sum, value, k) => sum + value * end[k], 0);
@@ -70,9 +70,10 @@ export function pathWords({ space }) {
     sphere: "The path is the shorter arc of a great circle.",
     simplex: "The path is a straight line: mixtures of the two codes.",
     "one-hot": "The codes change group by group.",
+    codes: "The codes change position by position.",
   }[space.name];
 }
 
 /** What the code of an example is, in the heading of a table. */
 export const codeWord = ({ space }) =>
-  ({ real: "mean", sphere: "mean direction", simplex: "centre", "one-hot": "most probable code" })[space.name];
+  ({ real: "mean", sphere: "mean direction", simplex: "centre", "one-hot": "most probable code", codes: "code" })[space.name];

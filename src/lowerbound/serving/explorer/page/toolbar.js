@@ -1,5 +1,6 @@
 // The toolbar of the plane: zoom, lasso, line, manifold; colour, projection, and search.
 
+import { createConditions } from "explorer/conditions.js";
 import { announce, button, element, toggle } from "explorer/dom.js";
 import { createProjectionChoice } from "explorer/projection_choice.js";
 import { createSearch } from "explorer/search.js";
@@ -24,6 +25,7 @@ export function createToolbar(view, stage) {
     stage.picking.node,
     view.info.image ? manifold.toggle.node : null,
     view.legend.choice,
+    ...(view.info.conditions?.length && view.source.give ? createConditions(view) : []),
     view.info.latent_dim > 2 ? createProjectionChoice(view) : null,
     createSearch(view),
   );

@@ -1,21 +1,27 @@
 // The panel for the current point: the decoded image, sliders, and the example under the pointer with label and ELBO.
 
-import { button, counted, element, fixed, latestOnly, panel, debounced, slider, withError } from "explorer/dom.js";
+import {
+  button, captioned, counted, debounced, element, fixed, latestOnly, panel, slider, strip, withError,
+} from "explorer/dom.js";
 import { draw, isImages, tile } from "explorer/pictures.js";
 
 const DEFAULT_RANGE = [-4, 4]; // of sliders, without a prior
 const MAX_MEASURES = 500;
 const HOVER_DELAY = 60; // milliseconds before an example is requested
+const LEVELS_DELAY = 80; // before the point is decoded with every level of a condition
+const MAX_LEVELS = 12;
 const ELBO_DELAY = 150; // and before its ELBO, whose computation would slow down a moving pointer
 
 export function createPointPanel(view) {
   const drawn = element("div", { className: "drawn" });
   const place = element("p", { className: "place" });
   const example = element("div", { className: "example" });
+  const levels = createLevels(view);
   const { node, body } = panel(
     "Decoder",
     "The mean of p(x|z) at the point under the pointer. Click to pin the point, press Escape to release it.",
     element("div", { className: "point-pair" }, element("div", {}, drawn, place), example),
+    levels.node,
     sliders(view),
   );
   const show = latestOnly(async (moved) => {
@@ -34,8 +40,36 @@ export function createPointPanel(view) {
   view.on("choose", (index) => {
     view.cursor.setAll(view.codeOf(index));
     drawExample(view, example, index);
+    takeConditions(view, index);
   });
   return { node, body };
+}
+
+/** The point decoded with every level of the first condition that has some. */
+function createLevels(view) {
+  const condition = view.info.conditions?.find(({ levels }) => levels.length > 1);
+  const node = element("div", { hidden: true });
+  if (!condition || !view.source.decodeWith) return { node };
+  const shown = condition.levels.slice(0, MAX_LEVELS);
+  const show = latestOnly(async () => {
+    const tensor = await view.source.decodeWith(view.id, view.cursor.z, condition.name, shown).catch(() => null);
+    if (!tensor || !isImages(tensor)) return;
+    const pictures = shown.map((level, k) => captioned(tile(view.info, tensor, k, `${condition.name} ${level}`), level));
+    node.replaceChildren(
+      element("p", { className: "quiet" }, `The same point as each ${condition.name}`),
+      strip(`The point as each ${condition.name}`, ...pictures),
+    );
+    node.hidden = false;
+  });
+  view.on("cursor", debounced(LEVELS_DELAY, show));
+  return { node };
+}
+
+/** Decode as the example that was chosen: with its own values of the conditions. */
+async function takeConditions(view, index) {
+  if (!view.giveAs) return;
+  const { given } = await view.pointOf(index).catch(() => ({}));
+  if (given) view.giveAs(given);
 }
 
 function describe({ cursor, info, logPrior }) {
