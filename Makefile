@@ -2,6 +2,7 @@
 # make demo      train both reference models on the bundled digits and print the path of the report
 # make test      all tests;  make check: lint and types
 # make test-oldest   the tests, but those of pages, with the package as a wheel and the oldest versions that pyproject.toml accepts
+# make test-diffusers   what is exported for diffusers, against that library in an environment of its own
 # make docs      the documentation site in site/: lessons and code blocks are run, links are checked; about five minutes
 # make browser   install Chromium with apt; without it the tests of pages are skipped
 # make test-faults   fault injection: kills, full disks, damaged files, hostile input; about two hours on one core
@@ -25,7 +26,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 PEERS := $(or $(LOWERBOUND_PEERS),benchmarks/.venvs)
 BENCHMARKS := training_throughput time_to_quality optimisers inference fast_paths thread_counts limits startup growth serving_throughput serving_load
 
-.PHONY: install demo docs test test-slow test-oldest test-faults check browser bench bench-peers clean
+.PHONY: install demo docs test test-slow test-diffusers test-oldest test-faults check browser bench bench-peers clean
 
 install: $(VENV)/.installed
 
@@ -62,6 +63,14 @@ test-oldest:
 	$(UV) --constraints $(OLDEST)/versions.txt pytest pytest-timeout pytest-xdist hypothesis 'httpx<0.28' pandas
 	$(PYTEST_OLDEST) -m "not slow" $(PARALLEL)
 	$(PYTEST_OLDEST) tests/end_to_end/test_installed.py
+
+# The environment sees the packages of the tests' own one, so that PyTorch is not installed twice.
+DIFFUSERS := .venv-diffusers
+test-diffusers: $(VENV)/.installed-test
+	$(PYTHON) -m venv --clear $(DIFFUSERS)
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" > $$(echo $(DIFFUSERS)/lib/python*/site-packages)/tests.pth
+	$(DIFFUSERS)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt diffusers
+	PYTHONPATH=src $(DIFFUSERS)/bin/python -m pytest tests/serving/portable/test_diffusers_form.py
 
 browser:
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \

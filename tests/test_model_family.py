@@ -27,6 +27,9 @@ MODELS = {
     "s-vae": {"posterior": "power-spherical", "latent_dim": 3},
     "codes": {"posterior": "gumbel-softmax", "latent_dim": 20},
     "simplex": {"posterior": "logistic-normal", "latent_dim": 4},
+    "ladder": {"levels": [4, 2], "hierarchy": "ladder"},
+    "residual levels": {"levels": [4, 3, 2], "hierarchy": "residual"},
+    "two levels bottom-up": {"levels": [4, 2], "hierarchy": "bottom-up"},
     "autoencoder": {"posterior": "point-mass"},
 }
 QUICK_MODELS = ("vampprior", "s-vae")
