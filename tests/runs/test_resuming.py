@@ -17,6 +17,7 @@ from lowerbound.runs.reevaluation import reevaluate
 from lowerbound.runs.resuming import resume
 from lowerbound.runs.run import Callbacks, train
 from lowerbound.runs.run_log import read_log
+from lowerbound.training.checkpoint import load_checkpoint, save_checkpoint
 from lowerbound.training.state import machine
 
 
@@ -107,3 +108,22 @@ def test_the_machine_is_recorded_and_a_change_of_it_is_reported(finished, tmp_pa
     monkeypatch.setattr(lowerbound.runs.run, "machine", lambda device: machine(device) | {"threads": threads + 1})
     resume(path, settings={"training": {"num_epochs": 4}}, callbacks=Callbacks(message=messages.append))
     assert any("not bit-identical" in message and f"threads was {threads}" in message for message in messages)
+
+
+def test_a_run_begun_on_a_gpu_is_continued_on_the_cpu_with_new_noise_and_says_so(finished, tmp_path):
+    messages, losses = [], []
+    for name in ("one", "other"):
+        path = shutil.copytree(finished.path, tmp_path / name)
+        write_as_on_a_gpu(path / "checkpoints")
+        run = resume(path, settings={"training": {"num_epochs": 4}}, callbacks=Callbacks(message=messages.append))
+        losses.append([record["train"] for record in read_log(run.path)])
+    assert losses[0] == losses[1]
+    assert any("device was 'cuda', is 'cpu'" in message for message in messages)
+
+
+def write_as_on_a_gpu(checkpoints):
+    """Give the newest checkpoint the random state of a GPU's generator: a seed and an offset, 16 bytes."""
+    checkpoint = load_checkpoint(checkpoints)
+    state = checkpoint.state | {"machine": checkpoint.state["machine"] | {"device": "cuda"}}
+    tensors = checkpoint.tensors | {"noise": torch.arange(16, dtype=torch.uint8)}
+    save_checkpoint(checkpoints, state["step"], tensors, state)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from lowerbound.foundation import distributed
 from lowerbound.foundation.errors import RunError
+from lowerbound.foundation.seeding import generator
 from lowerbound.models.vae import VAE
 from lowerbound.objectives.state import ObjectiveState
 from lowerbound.training.optimisers import slot_names
@@ -86,13 +87,21 @@ class TrainingState:
         self.best_weights = _below(tensors, "best/")
         self._restore_optimiser(_below(tensors, "optimiser/"))
         self.objective_state.restore(_below(tensors, "objective/"))
-        self.noise.set_state(tensors["noise"])
+        self._restore_noise(tensors["noise"], numbers)
         self.totals = tensors["totals"].to(self.totals.device)
         self.epoch, self.batch, self.step = numbers["epoch"], numbers["batch"], numbers["step"]
         self.best_objective = numbers.get("best_objective", -math.inf)
         self.best_epoch = numbers["best_epoch"]
         self.epochs_without_improvement = numbers["epochs_without_improvement"]
         self.seconds = numbers["seconds"]
+
+    def _restore_noise(self, saved: Tensor, numbers: dict[str, Any]) -> None:
+        device = self.totals.device.type
+        if numbers["machine"].get("device", device) == device:
+            self.noise.set_state(saved)
+        else:  # generators of a CPU and of a GPU cannot continue each other: a new stream, not the first one again
+            stream = generator(self.noise.initial_seed(), f"resumed/{numbers['step']}", device)
+            self.noise.set_state(stream.get_state())
 
     def keep_best_weights(self) -> None:
         """Copy the current weights."""
