@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from lowerbound.models.config import ModelConfig
 from lowerbound.models.construction import build_model
 from lowerbound.runs.experiment import resolve
 from lowerbound.training.config import OPTIMISER_NAMES, TrainingConfig
-from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam, drop_fading_moments, orthogonalised
+from lowerbound.training.optimisers import OPTIMISERS, MuonWithAdam, decay_weights, drop_fading_moments, orthogonalised
 
 CONFIG = TrainingConfig(optimiser="muon", learning_rate=1e-2)
 
@@ -86,6 +87,43 @@ def test_muons_steps_are_those_of_torch():
             its.step()
     # Theirs iterates in bfloat16.
     assert (ours.weight - theirs.weight).norm() < 0.03 * (ours.weight - before).norm()
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this version of torch has no Muon")
+@pytest.mark.parametrize("name", OPTIMISER_NAMES)
+def test_weight_decay_is_that_of_torch_on_weights_alone(name):
+    rate, decay = 1e-2, 0.3
+    factor = 1 - rate * decay
+    config = TrainingConfig(optimiser=name, learning_rate=rate)
+    ours, theirs = [nn.Linear(20, 10).double() for _ in range(2)]
+    theirs.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        theirs.weight /= factor  # theirs decays before a step, ours after it
+    kinds = {"adam": torch.optim.AdamW, "muon": partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")}
+    references = [kinds[name]([theirs.weight], lr=rate, weight_decay=decay), torch.optim.Adam([theirs.bias], lr=rate)]
+    optimiser = OPTIMISERS[name](ours.parameters(), config)
+    for stream in ("one", "two", "three"):
+        for layer in (ours, theirs):
+            noise = generator(0, stream)
+            for parameter in layer.parameters():
+                parameter.grad = torch.randn(parameter.shape, dtype=torch.float64, generator=noise)
+        optimiser.step()
+        decay_weights(ours, factor)
+        for reference in references:
+            reference.step()
+    # torch's Muon iterates in bfloat16.
+    tolerance = {"rtol": 0, "atol": 3 * rate * 0.05} if name == "muon" else {}
+    torch.testing.assert_close(ours.weight, factor * theirs.weight, **tolerance)
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+def test_scales_of_normalisations_and_what_is_no_layer_do_not_decay():
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.ConvTranspose2d(4, 2, 3))
+    model.register_parameter("means", nn.Parameter(torch.ones(3, 4)))
+    before = weights(model)
+    decay_weights(model, 0.5)
+    for name, tensor in weights(model).items():
+        assert torch.equal(tensor, before[name] * (0.5 if name in ("0.weight", "2.weight") else 1.0)), name
 
 
 def keras_adam(variable, gradients, learning_rate, beta_1, beta_2, epsilon):

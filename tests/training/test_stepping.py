@@ -18,22 +18,23 @@ RATES = [1e-2, 3e-3, 1e-3, 5e-4]
 SCALES = [0.25, 0.5, 0.75, 1.0]
 
 
-def stepping(kind, precision=torch.float32, max_gradient_norm=0.0):
+def stepping(kind, precision=torch.float32, max_gradient_norm=0.0, weight_decay=0.0):
     model = build_model(ModelConfig(hidden=(16,)), (1, 4, 4), generator(0, "weights"))
     optimiser = adam(model.parameters(), TrainingConfig())
     state = TrainingState(model=model, optimiser=optimiser, noise=generator(0, "noise"), best_weights={})
     state.totals = torch.zeros(len(Objective().term_names), dtype=torch.float64)
-    return kind(state, Objective(), max_gradient_norm, precision)
+    return kind(state, Objective(), max_gradient_norm, precision, weight_decay=weight_decay)
 
 
 def batches(num=4):
     return torch.rand(num, 6, 1, 4, 4, generator=generator(0, "x"))
 
 
-@pytest.mark.parametrize("max_gradient_norm", [0.0, 0.5])
+@pytest.mark.parametrize(("max_gradient_norm", "weight_decay"), [(0.0, 0.0), (0.5, 0.3)])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_deferred_steps_leave_the_same_state_as_checked_ones(precision, max_gradient_norm):
-    checked, deferred = [stepping(kind, precision, max_gradient_norm) for kind in (CheckedStepping, DeferredStepping)]
+def test_deferred_steps_leave_the_same_state_as_checked_ones(precision, max_gradient_norm, weight_decay):
+    kinds, settings = (CheckedStepping, DeferredStepping), (precision, max_gradient_norm, weight_decay)
+    checked, deferred = [stepping(kind, *settings) for kind in kinds]
     for which in (checked, deferred):
         for x, learning_rate, rate_scale in zip(batches(), RATES, SCALES, strict=True):
             which.step(Batch(x), learning_rate, rate_scale)
@@ -44,8 +45,17 @@ def test_deferred_steps_leave_the_same_state_as_checked_ones(precision, max_grad
         torch.testing.assert_close(found[name], tensor, rtol=1e-6, atol=1e-9, msg=name)
 
 
+def test_weights_decay_after_a_step_at_the_rate_of_the_step():
+    decaying, plain = stepping(CheckedStepping, weight_decay=0.3), stepping(CheckedStepping)
+    for which in (decaying, plain):
+        which.step(Batch(batches(1)[0]), 1e-2, 1.0)
+    for name, tensor in plain.state.model.state_dict().items():
+        factor = 1 - 1e-2 * 0.3 if name.endswith("weight") else 1.0
+        torch.testing.assert_close(decaying.state.model.state_dict()[name], factor * tensor, msg=name)
+
+
 def test_a_non_finite_loss_changes_nothing_is_reported_by_the_check_and_later_steps_go_on():
-    deferred, without = stepping(DeferredStepping), stepping(DeferredStepping)
+    deferred, without = [stepping(DeferredStepping, weight_decay=0.3) for _ in range(2)]
     good, bad, other = batches(3)
     bad = bad.clone()
     bad[0, 0, 0, 0] = torch.nan

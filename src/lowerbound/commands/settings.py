@@ -20,7 +20,7 @@ OPTIONS = {keyword.setting: option(name) for name, keyword in KEYWORDS.items() i
 
 SYNONYMS = {
     "lr": "training.learning_rate",
-    "weight_decay": "objective.penalties.decoder-l2",
+    "l2": "objective.penalties.decoder-l2",
     "optimizer": "training.optimiser",
     "kl_weight": "objective.rate_weight",
     "z_dim": "model.latent_dim",

@@ -68,7 +68,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "data": {"num_labelled": 0},
     "model": {"condition_on": [], "classifier": False, "levels": [], "hierarchy": "ladder", "level_hidden": [256]},
     "objective": {"classification_weight": 0.0},
-    "training": {"threads": 0, "labelled_per_batch": 100},
+    "training": {"threads": 0, "labelled_per_batch": 100, "weight_decay": 0.0},
     "evaluation": {"after_training": True, "num_coded": 100},
 }
 """Settings that a run of this format may lack because it was trained before there were any, with what it was."""

@@ -52,6 +52,12 @@ class TrainingConfig:
         0.0, "Initial mean of squared gradients; above 0 the first steps are small.", at_least=0
     )
     max_gradient_norm: float = setting(0.0, "Gradients are clipped to this norm; 0 disables clipping.", at_least=0)
+    weight_decay: float = setting(
+        0.0,
+        "Decoupled weight decay: after a step, weights of linear and convolutional layers are multiplied by 1 − this × "
+        "learning rate.",
+        at_least=0,
+    )
     patience: int = setting(
         0, "Epochs without a better validation objective before stopping; 0 is no limit.", at_least=0
     )

@@ -98,17 +98,21 @@ def _stepping(
     is_fast = config.speed == "fast"
     if not train.share.is_whole:
         return GroupStepping(
-            state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
-        )
+            state, objective, config.max_gradient_norm, precision, num_examples, should_stop, config.weight_decay,
+            is_fast=is_fast,
+        )  # fmt: skip
     # What an objective or a posterior keeps from step to step is changed on the host; missing labels decide shapes.
     changes = state.model.posterior.is_updated or state.model.classifier is not None
     has_state = bool(state.objective_state.parts) or changes
     # Only Adam can skip a step without synchronising with the host, and a graph would repeat the first step's epsilon.
     if device.type == "cuda" and is_fast and config.optimiser == "adam" and not (config.adam_epsilon_hat or has_state):
-        return DeferredStepping(state, objective, config.max_gradient_norm, precision, num_examples, should_stop)
+        return DeferredStepping(
+            state, objective, config.max_gradient_norm, precision, num_examples, should_stop, config.weight_decay
+        )
     return CheckedStepping(
-        state, objective, config.max_gradient_norm, precision, num_examples, should_stop, is_fast=is_fast
-    )
+        state, objective, config.max_gradient_norm, precision, num_examples, should_stop, config.weight_decay,
+        is_fast=is_fast,
+    )  # fmt: skip
 
 
 def _rate_scale(objective: Objective, step: int, steps_per_epoch: int, num_epochs: int) -> float:

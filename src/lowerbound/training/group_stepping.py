@@ -47,7 +47,7 @@ class GroupStepping(CheckedStepping):
         value, num_stopping = add_up_gradients(state.model, loss.value.detach() * rows.weight, self.should_stop())
         if not math.isfinite(value):
             raise NonFiniteLoss(f"the loss became {value}: {_cause_on_any_rank(state.model, batch, loss)}")
-        update(state.model, state.optimiser, self.max_gradient_norm)
+        update(state.model, state.optimiser, self.max_gradient_norm, self.weight_decay)
         state.model.posterior.update(state.noise, rows)
         state.totals += totals(loss, rows)
         self.is_asked_to_stop = num_stopping > 0

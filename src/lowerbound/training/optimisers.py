@@ -83,6 +83,18 @@ def drop_fading_moments(optimiser: Optimizer) -> None:
                 slots[name].copy_(F.hardshrink(slots[name], least))
 
 
+@torch.no_grad()
+def decay_weights(model: nn.Module, factor: float | Float[Tensor, ""]) -> None:
+    """Multiply the weights of the linear and convolutional layers; biases, scales of normalisations, and parameters of
+    priors and likelihoods stay.
+
+    The decay of AdamW: Loshchilov and Hutter, arXiv:1711.05101, Algorithm 2, where it comes before the step.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            module.weight.mul_(factor)
+
+
 class MuonWithAdam(Optimizer):
     """Muon for weight matrices and kernels, Adam for biases and very thin matrices.
 

@@ -16,6 +16,7 @@ from lowerbound.objectives.objective import Loss, Objective
 from lowerbound.objectives.penalties import PenaltyContext
 from lowerbound.objectives.semi_supervised import semi_supervised_loss
 from lowerbound.objectives.state import ObjectiveState
+from lowerbound.training.optimisers import decay_weights
 
 
 def training_step(
@@ -29,6 +30,7 @@ def training_step(
     precision: torch.dtype = torch.float32,
     num_examples: int = 0,
     objective_state: ObjectiveState | None = None,
+    weight_decay: float = 0.0,
 ) -> Loss:
     """One step of `optimiser` on a batch; NonFiniteLoss, before any weight is changed, if the loss is not finite.
 
@@ -38,7 +40,7 @@ def training_step(
     loss = loss_of(model, objective, batch, noise, rate_scale, precision, num_examples, objective_state)
     if not math.isfinite(loss.value.item()):
         raise NonFiniteLoss(f"the loss became {loss.value.item()}: {likely_cause(model, batch.x, loss)}")
-    descend(model, optimiser, loss, max_gradient_norm)
+    descend(model, optimiser, loss, max_gradient_norm, weight_decay)
     model.posterior.update(noise)
     if objective_state is not None:
         objective_state.update()
@@ -67,18 +69,31 @@ def loss_of(
         return objective(samples, rate_scale, context)
 
 
-def descend(model: VAE, optimiser: Optimizer, loss: Loss, max_gradient_norm: float = 0.0) -> None:
+def descend(
+    model: VAE,
+    optimiser: Optimizer,
+    loss: Loss,
+    max_gradient_norm: float = 0.0,
+    weight_decay: float | Float[Tensor, ""] = 0.0,
+) -> None:
     """Backpropagate the loss and update the weights."""
     optimiser.zero_grad(set_to_none=True)
     loss.value.backward()
-    update(model, optimiser, max_gradient_norm)
+    update(model, optimiser, max_gradient_norm, weight_decay)
 
 
-def update(model: VAE, optimiser: Optimizer, max_gradient_norm: float = 0.0) -> None:
-    """Update the weights by their gradients."""
+def update(
+    model: VAE,
+    optimiser: Optimizer,
+    max_gradient_norm: float = 0.0,
+    weight_decay: float | Float[Tensor, ""] = 0.0,
+) -> None:
+    """Update the weights by their gradients; then those of layers decay at the rate of `weight_decay`."""
     if max_gradient_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
     optimiser.step()
+    if isinstance(weight_decay, Tensor) or weight_decay:
+        decay_weights(model, 1 - optimiser.param_groups[0]["lr"] * weight_decay)
 
 
 def totals(loss: Loss, rows: Rows | None = None) -> Float[Tensor, "term"]:

@@ -35,6 +35,7 @@ class Stepping(ABC):
     precision: torch.dtype = torch.float32
     num_examples: int = 0  # of the training split
     should_stop: Callable[[], bool] = lambda: False
+    weight_decay: float = 0.0
 
     @abstractmethod
     def step(self, batch: Batch, learning_rate: float, rate_scale: float) -> None:
@@ -61,7 +62,7 @@ class CheckedStepping(Stepping):
             group["lr"] = learning_rate
         loss = training_step(
             state.model, self.objective, state.optimiser, batch, state.noise, rate_scale, self.max_gradient_norm,
-            self.precision, self.num_examples, state.objective_state,
+            self.precision, self.num_examples, state.objective_state, self.weight_decay,
         )  # fmt: skip
         state.totals += totals(loss)
         self._drop_fading_moments()
@@ -118,7 +119,9 @@ class DeferredStepping(Stepping):
         self.num_non_finite += is_bad
         # The fused optimiser skips a step for which this is 1, without synchronising with the host.
         state.optimiser.found_inf = is_bad  # type: ignore[attr-defined]
-        descend(state.model, state.optimiser, loss, self.max_gradient_norm)
+        # A skipped step decays nothing either; without decay, nothing is computed.
+        decay = torch.where(is_bad.bool(), 0.0, self.weight_decay) if self.weight_decay else 0.0
+        descend(state.model, state.optimiser, loss, self.max_gradient_norm, decay)
         # Not a product with 0: 0 * nan is nan.
         state.totals += torch.where(is_bad.bool(), 0.0, totals(loss))
 
