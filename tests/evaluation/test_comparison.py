@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -108,6 +110,28 @@ def test_evidence_of_the_first_examples_is_paired_with_that_of_all(values):
     all_of_them.arrays["log_evidence_per_image"] = (values + 1).astype(np.float32)
     row = compare([("a", few), ("b", all_of_them)]).score("grey-evidence").rows[1]
     assert (row.difference.value, row.num_pairs) == (pytest.approx(1, abs=1e-4), 50)
+
+
+def bounded(values, bounds, num_draws):
+    """Results with importance-weighted bounds of as many draws, and worse ones of fewer."""
+    found = results(values)
+    importance = replace(score("importance-bound", bounds), num_draws=num_draws)
+    sweep = {"sweep_ks": np.array([1, num_draws]), "sweep_bounds": np.stack([bounds - 5, bounds]).astype(np.float32)}
+    return Results((*found.scores, importance), found.arrays | sweep, found.context)
+
+
+def test_importance_weighted_bounds_of_as_many_draws_are_paired(values):
+    bounds = values[:100] + 3
+    gains = np.random.default_rng(1).normal(0.5, 0.2, 100)
+    comparison = compare([("one", bounded(values, bounds, 64)), ("two", bounded(values, bounds + gains, 64))])
+    found = comparison.score("importance-bound").rows[1]
+    assert found.difference.value == pytest.approx(gains.mean(), abs=1e-5)
+    assert found.difference.standard_error == pytest.approx(stats.sem(gains), abs=1e-5)
+
+
+def test_importance_weighted_bounds_of_other_numbers_of_draws_are_not_compared(values):
+    comparison = compare([("one", bounded(values, values, 64)), ("two", bounded(values, values, 5000))])
+    assert comparison.not_compared["importance-bound"] == "different numbers of draws (one: 64, two: 5,000)"
 
 
 def test_scores_without_values_for_each_example_are_compared_unpaired(values):

@@ -33,6 +33,8 @@ class Paired:
 PAIRED = {
     "elbo": Paired(("elbo",), ("elbo_per_image",), "higher"),
     "log-evidence": Paired(("log-evidence", "grey-evidence"), ("log_evidence_per_image",), "higher"),
+    # A row of bounds for each number of draws, all draws last.
+    "importance-bound": Paired(("importance-bound",), ("sweep_bounds",), "higher"),
     # The reconstruction error of a plain autoencoder is the distortion at its code.
     "distortion": Paired(
         ("distortion", "reconstruction-error"), ("distortion_per_image", "reconstruction_error_per_image"), "lower"
@@ -180,6 +182,9 @@ def _why_not(name: str, runs: Sequence[tuple[str, Results]], scores: Sequence[Sc
     if name not in OF_CODES and len({score.convention for score in scores if score}) > 1:
         conventions = [score.convention for score in scores if score]
         return f"different data conventions ({_each(labels, conventions)})"
+    if name == "importance-bound" and len({score.num_draws for score in scores if score}) > 1:
+        draws = [f"{score.num_draws:,}" for score in scores if score]
+        return f"different numbers of draws ({_each(labels, draws)})"
     if name in ABOUT and len({_factor_names(results) for _, results in runs}) > 1:
         return "different factors of variation"
     return ""
@@ -205,7 +210,8 @@ def _compared(name: str, runs: Sequence[tuple[str, Results]], scores: Sequence[S
 
 
 def _per_image(row: Paired, results: Results) -> np.ndarray | None:
-    return next((results.arrays[name] for name in row.arrays if name in results.arrays), None)
+    found = next((results.arrays[name] for name in row.arrays if name in results.arrays), None)
+    return found[-1] if found is not None and found.ndim == 2 else found
 
 
 def _difference(name: str, score: Score, values: np.ndarray | None, reference: np.ndarray | None) -> ComparisonRow:
